@@ -1,0 +1,37 @@
+"""Scattering by the air between the last aperture and the beam stop: a smooth background.
+
+The expected photons per channel and photon of beam are
+
+    η · A_c · 2π sin2θ Δ2θ · n ℓ r_e² · (Z_eff²/(1 + (q/q0)²)² + Z_eff)
+
+a coherent part that falls off with q as the molecule's form factor does, and an incoherent one.
+It is a stand-in of the right size and shape (5 mm of air; N2 has 14 electrons), the same for every
+ray; its level is drawn anew for each experiment (:class:`forward.instrument.Unknowns`).
+
+Source: PHYSICS 2 (air path); number density of air at 20 °C and 1 bar.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdct.instrument import Geometry
+
+_CLASSICAL_ELECTRON_RADIUS_M = 2.8179403262e-15
+_MOLECULES_PER_M3 = 2.5e25
+_PATH_M = 5e-3
+_ELECTRONS = 14.0
+_FALL_OFF_RAD = np.deg2rad(4.0)
+"""Where the molecular form factor has fallen by half, at 50 keV (q0 ≈ 1.8 Å⁻¹)."""
+
+
+def air_pattern(
+    geometry: Geometry, *, efficiency: float, acceptance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return detected photons per channel and photon of beam, shape (channel,)."""
+    two_theta = geometry.two_theta_rad
+    coherent = _ELECTRONS**2 / (1.0 + (two_theta / _FALL_OFF_RAD) ** 2) ** 2
+    per_sr = _MOLECULES_PER_M3 * _PATH_M * _CLASSICAL_ELECTRON_RADIUS_M**2 * (coherent + _ELECTRONS)
+    solid_angle = 2.0 * np.pi * np.sin(two_theta) * geometry.channel_width_rad
+    return np.asarray(efficiency * acceptance * solid_angle * per_sr)

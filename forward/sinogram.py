@@ -1,0 +1,114 @@
+"""The state sinogram: how many µm of each material state every ray crosses.
+
+Each particle's chord profile (:mod:`forward.chords`) is looked up at the ray's distance from the
+particle's centre by four-point cubic interpolation, whose error is of fourth order in a grid of a
+tenth of the beam's width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forward.chords import ChordProfiles, Floats, Ints
+from xrdct.compiled import compiled
+
+
+@dataclass(frozen=True, eq=False)
+class Rays:
+    """State sinogram of one projection."""
+
+    path_um: NDArray[np.float32]
+    """µm of solid, shape (offset, state)."""
+    moment_um2: NDArray[np.float32]
+    """Σ s·path with s the particle's position along the beam, shape (offset, state)."""
+
+
+def project_angle(
+    profiles: ChordProfiles,
+    *,
+    centres_um: NDArray[np.float64],
+    angle_rad: float,
+    offsets_um: NDArray[np.float64],
+    n_states: int,
+    states_per_um: float,
+) -> Rays:
+    """Return the state sinogram at one rotation.
+
+    ``states_per_um`` is how far parallax moves material along the state axis per µm towards the
+    detector (zero: no parallax). ``offsets_um`` must be uniform.
+    """
+    path = np.zeros((offsets_um.size, n_states), np.float32)
+    moment = np.zeros_like(path)
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    across_um = centres_um[:, 0] * cos + centres_um[:, 1] * sin
+    along_um = centres_um[:, 1] * cos - centres_um[:, 0] * sin
+    step_um = float(offsets_um[1] - offsets_um[0])
+    _accumulate(
+        profiles.step_um, profiles.values, profiles.start, profiles.n_distances,
+        profiles.n_columns, profiles.segment_start, profiles.segment_state,
+        profiles.segment_width, across_um, along_um, float(offsets_um[0]), step_um,
+        states_per_um, path, moment,
+    )  # fmt: skip
+    return Rays(path, moment)
+
+
+@compiled
+def _accumulate(
+    profile_step_um: float,
+    values: NDArray[np.float32],
+    start: Ints,
+    n_distances: Ints,
+    n_columns: Ints,
+    segment_start: Ints,
+    segment_state: Ints,
+    segment_width: Ints,
+    across_um: Floats,
+    along_um: Floats,
+    first_offset_um: float,
+    step_um: float,
+    states_per_um: float,
+    path: NDArray[np.float32],
+    moment: NDArray[np.float32],
+) -> None:
+    """Add every particle to the rays it meets."""
+    n_rays = path.shape[0]
+    chord = np.empty(n_columns.max() if n_columns.size else 0)
+    for p in range(across_um.size):
+        n_b, n_col = n_distances[p], n_columns[p]
+        table = values[start[p] : start[p + 1]].reshape(n_b, n_col)
+        reach_um = (n_b - 3) * profile_step_um
+        first = max(0, int(np.ceil((across_um[p] - reach_um - first_offset_um) / step_um)))
+        last = min(n_rays - 1, int((across_um[p] + reach_um - first_offset_um) / step_um))
+        shift = along_um[p] * states_per_um
+        whole = int(np.floor(shift))
+        part = shift - whole
+        for ray in range(first, last + 1):
+            b = abs(first_offset_um + ray * step_um - across_um[p]) / profile_step_um
+            i = int(b)
+            if i + 2 >= n_b:
+                continue
+            f = b - i
+            w0 = -f * (f - 1.0) * (f - 2.0) / 6.0
+            w1 = (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0
+            w2 = -(f + 1.0) * f * (f - 2.0) / 2.0
+            w3 = (f + 1.0) * f * (f - 1.0) / 6.0
+            before = abs(i - 1)
+            for j in range(n_col):
+                chord[j] = (
+                    w0 * table[before, j] + w1 * table[i, j] + w2 * table[i + 1, j]
+                    + w3 * table[i + 2, j]
+                )  # fmt: skip
+            column = 0
+            for segment in range(segment_start[p], segment_start[p + 1]):
+                state = segment_state[segment] + whole
+                for j in range(segment_width[segment]):
+                    lower = chord[column] * (1.0 - part)
+                    upper = chord[column] * part
+                    path[ray, state + j] += lower
+                    path[ray, state + j + 1] += upper
+                    moment[ray, state + j] += lower * along_um[p]
+                    moment[ray, state + j + 1] += upper * along_um[p]
+                    column += 1

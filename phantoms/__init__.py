@@ -1,0 +1,1 @@
+"""Samples whose every number is known: the truth."""

@@ -1,0 +1,184 @@
+"""Samples by name: the study's two particles and its electrode, as far as they are built yet.
+
+``particle_1``  Li-rich spinel, Li1.05 in the core to Li1.10 at the surface, 3.5 wt % Li2MnO3 in the
+                outer two µm; alone on the rotation axis.
+``particle_2``  stoichiometric spinel, uniform in depth, with rock-salt LiMnO2; alone on the axis.
+``electrode``   a random slice: log-normal sizes, lithium content and gradient differing from
+                particle to particle, a share of Li-rich particles, a share with Li2MnO3 shells.
+
+Figures follow the study where it gives any (Finegan et al., Nat. Commun. 11 (2020) 631); the rest
+are assumptions, each an option with its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from phantoms.packing import pack_slice
+from phantoms.particle import Particle, RadialLaw, Shell
+from phantoms.sample import Sample
+from xrdct.errors import InputError
+from xrdct.spec import Spec
+
+_COMPOSITION_KEY = (0xC0,)
+
+
+class Particle1(Spec):
+    """Options of ``particle_1``."""
+
+    library: Literal["particle_1"] = "particle_1"
+    diameter_um: float = Field(18.0, gt=1.0, le=100.0)
+    filled_fraction: float = Field(1.0, ge=0.0, le=1.0)
+    """Share of the extractable lithium that is in place: the state of discharge."""
+    z_um: float = 0.0
+
+
+class Particle2(Spec):
+    """Options of ``particle_2``."""
+
+    library: Literal["particle_2"] = "particle_2"
+    diameter_um: float = Field(16.0, gt=1.0, le=100.0)
+    filled_fraction: float = Field(0.9, ge=0.0, le=1.0)
+    rock_salt_weight_fraction: float = Field(0.26, ge=0.0, le=0.9)
+    strain: float = Field(5e-4, ge=0.0, le=0.02)
+    z_um: float = 0.0
+
+
+class Electrode(Spec):
+    """Options of ``electrode``; spreads are standard deviations between particles."""
+
+    library: Literal["electrode"] = "electrode"
+    diameter_um: float = Field(1000.0, gt=10.0, le=5000.0)
+    volume_fraction: float = Field(0.5, gt=0.0, lt=0.7)
+    median_particle_um: float = Field(5.0, gt=0.1)
+    sigma_log: float = Field(0.45, gt=0.0, le=1.5)
+    smallest_particle_um: float = Field(1.5, gt=0.1)
+    largest_particle_um: float = Field(20.0, gt=0.1)
+    filled_fraction: float = Field(0.9, ge=0.0, le=1.0)
+    filled_spread: float = Field(0.04, ge=0.0, le=0.5)
+    filled_gradient: float = Field(0.11, ge=-0.5, le=0.5)
+    """Core minus surface; 0.11 is 20 mÅ in the stoichiometric spinel between x = 0.78 and 1."""
+    gradient_spread: float = Field(0.03, ge=0.0, le=0.5)
+    li_rich_share: float = Field(0.2, ge=0.0, le=1.0)
+    """Share of particles of Li1.05 to Li1.10, the rest being stoichiometric."""
+    shell_share: float = Field(0.2, ge=0.0, le=1.0)
+    """Share of particles with 4 wt % Li2MnO3 in their outer micrometre."""
+    porosity: float = Field(0.05, ge=0.0, lt=0.9)
+    crystallite_size_nm: float = Field(200.0, gt=1.0)
+    strain: float = Field(5e-4, ge=0.0, le=0.02)
+    z_um: float = 0.0
+
+
+LibrarySpec = Particle1 | Particle2 | Electrode
+_SPECS: dict[str, type[LibrarySpec]] = {
+    "particle_1": Particle1,
+    "particle_2": Particle2,
+    "electrode": Electrode,
+}
+
+
+def library_names() -> tuple[str, ...]:
+    """Return the names of the samples that can be asked for."""
+    return tuple(_SPECS)
+
+
+def library_spec(options: Mapping[str, Any]) -> LibrarySpec:
+    """Return the options of a library sample; ``options["library"]`` is its name.
+
+    Raises InputError for an unknown name; pydantic.ValidationError for unknown or bad options.
+    """
+    name = options.get("library")
+    if name not in _SPECS:
+        raise InputError(f"no sample named {name!r} in the library, which has {', '.join(_SPECS)}")
+    return _SPECS[str(name)].model_validate(dict(options))
+
+
+def build(spec: LibrarySpec, *, seed: int) -> Sample:
+    """Return the sample; ``seed`` draws packing and composition where they are random."""
+    if isinstance(spec, Electrode):
+        return _electrode(spec, seed)
+    particle = _particle_1(spec) if isinstance(spec, Particle1) else _particle_2(spec)
+    return Sample((particle,), z_um=spec.z_um)
+
+
+def _content(filled: float, y: float) -> float:
+    """Lithium content x of the filled fraction f: x = 3y + f (1 − 3y)."""
+    return 3.0 * y + filled * (1.0 - 3.0 * y)
+
+
+def _particle_1(spec: Particle1) -> Particle:
+    return Particle(
+        centre_um=(0.0, 0.0, 0.0),
+        diameter_um=spec.diameter_um,
+        x=RadialLaw(
+            core=_content(spec.filled_fraction, 0.05), surface=_content(spec.filled_fraction, 0.10)
+        ),
+        y=RadialLaw(core=0.05, surface=0.10),
+        shells=(Shell(phase="Li2MnO3", thickness_um=2.0, weight_fraction=0.035),),
+    )
+
+
+def _particle_2(spec: Particle2) -> Particle:
+    shells: tuple[Shell, ...] = ()
+    if spec.rock_salt_weight_fraction > 0.0:
+        shells = (
+            Shell(
+                phase="LiMnO2-rocksalt",
+                thickness_um=0.5 * spec.diameter_um,
+                weight_fraction=spec.rock_salt_weight_fraction,
+            ),
+        )
+    return Particle(
+        centre_um=(0.0, 0.0, 0.0),
+        diameter_um=spec.diameter_um,
+        x=spec.filled_fraction,
+        shells=shells,
+        strain=spec.strain,
+    )
+
+
+def _electrode(spec: Electrode, seed: int) -> Sample:
+    packing = pack_slice(
+        electrode_diameter_um=spec.diameter_um,
+        volume_fraction=spec.volume_fraction,
+        median_diameter_um=spec.median_particle_um,
+        sigma_log=spec.sigma_log,
+        min_diameter_um=spec.smallest_particle_um,
+        max_diameter_um=spec.largest_particle_um,
+        seed=seed,
+    )
+    sequence = np.random.SeedSequence(seed, spawn_key=_COMPOSITION_KEY)
+    rng = np.random.Generator(np.random.Philox(sequence))
+    n = len(packing.diameters_um)
+    mean = np.clip(rng.normal(spec.filled_fraction, spec.filled_spread, n), 0.0, 1.0)
+    gradient = rng.normal(spec.filled_gradient, spec.gradient_spread, n)
+    core = np.clip(mean + 0.5 * gradient, 0.0, 1.0)
+    surface = np.clip(mean - 0.5 * gradient, 0.0, 1.0)
+    rich = rng.random(n) < spec.li_rich_share
+    y_core, y_surface = np.where(rich, 0.05, 0.0), np.where(rich, 0.10, 0.0)
+    coated = rng.random(n) < spec.shell_share
+    centres = packing.centres_um + np.array([0.0, 0.0, spec.z_um])
+    particles = tuple(
+        Particle(
+            centre_um=tuple(centres[i]),
+            diameter_um=float(packing.diameters_um[i]),
+            x=RadialLaw(
+                core=_content(core[i], y_core[i]), surface=_content(surface[i], y_surface[i])
+            ),
+            y=RadialLaw(core=y_core[i], surface=y_surface[i]) if rich[i] else 0.0,
+            shells=_coating() if coated[i] else (),
+            porosity=spec.porosity,
+            crystallite_size_nm=spec.crystallite_size_nm,
+            strain=spec.strain,
+        )
+        for i in range(n)
+    )
+    return Sample(particles, z_um=spec.z_um)
+
+
+def _coating() -> tuple[Shell, ...]:
+    return (Shell(phase="Li2MnO3", thickness_um=1.0, weight_fraction=0.04),)

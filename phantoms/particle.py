@@ -1,0 +1,106 @@
+"""A particle as a user writes it: outline, radial composition, shells, porosity, microstructure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, model_validator
+
+from xrdct.spec import Spec
+
+
+class RadialLaw(Spec):
+    """A quantity from the ``core`` (r = 0) to the ``surface`` (r = R) of a particle.
+
+    v(r) = core + (surface − core)·(r/R)^exponent
+    """
+
+    core: float
+    surface: float
+    exponent: float = Field(1.0, gt=0.0, le=50.0)
+
+    def at(self, r_over_R: ArrayLike) -> NDArray[np.float64]:
+        """Return the value at relative radius r/R."""
+        relative = np.asarray(r_over_R, dtype=float)
+        values: NDArray[np.float64] = self.core + (self.surface - self.core) * (
+            relative**self.exponent
+        )
+        return values
+
+
+class RadialTable(Spec):
+    """A quantity tabulated over relative radius, linear between the nodes."""
+
+    r_over_R: tuple[float, ...]
+    value: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _increasing(self) -> RadialTable:
+        if len(self.r_over_R) != len(self.value) or len(self.value) < 2:
+            raise ValueError("r_over_R and value need equally many entries, at least two")
+        if any(b <= a for a, b in zip(self.r_over_R, self.r_over_R[1:], strict=False)):
+            raise ValueError("r_over_R must increase from entry to entry")
+        return self
+
+    def at(self, r_over_R: ArrayLike) -> NDArray[np.float64]:
+        """Return the value at relative radius r/R (constant beyond the ends)."""
+        return np.interp(np.asarray(r_over_R, dtype=float), self.r_over_R, self.value)
+
+
+Law = float | RadialLaw | RadialTable
+"""A constant, or a law over the relative radius."""
+
+
+def law_values(law: Law, r_over_R: ArrayLike) -> NDArray[np.float64]:
+    """Evaluate a law; a bare number is constant."""
+    if isinstance(law, RadialLaw | RadialTable):
+        return law.at(r_over_R)
+    return np.full(np.shape(r_over_R), float(law))
+
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Shell(Spec):
+    """A second phase mixed into a layer below the surface, the rest of the layer being spinel.
+
+    ``weight_fraction`` of the solid is a number, or a pair (outer, inner) with a linear change
+    over the layer, which reaches from ``depth_um`` to ``depth_um + thickness_um``.
+    """
+
+    phase: str
+    thickness_um: float = Field(gt=0.0)
+    weight_fraction: Fraction | tuple[Fraction, Fraction]
+    depth_um: float = Field(0.0, ge=0.0)
+
+    def weight_fraction_at(self, depth_um: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weight fraction of the phase at a depth below the particle's surface."""
+        pair = self.weight_fraction
+        outer, inner = pair if isinstance(pair, tuple) else (pair, pair)
+        relative = (depth_um - self.depth_um) / self.thickness_um
+        inside = (relative >= 0.0) & (relative <= 1.0)
+        return np.where(inside, outer + (inner - outer) * relative, 0.0)
+
+
+class Particle(Spec):
+    """A sphere of Li(x)[Li_y Mn_{2−y}]O4 with radial laws, shells and homogeneous fine porosity.
+
+    ``x`` is the lithium content of the 8a site, between 3y and 1; ``y`` the lithium excess,
+    between 0 and 0.10 (see :mod:`phantoms.stoichiometry`).
+    """
+
+    centre_um: tuple[float, float, float]
+    diameter_um: float = Field(gt=0.0, le=1000.0)
+    x: Law = 1.0
+    y: Law = 0.0
+    shells: tuple[Shell, ...] = ()
+    porosity: float = Field(0.0, ge=0.0, lt=1.0)
+    crystallite_size_nm: float = Field(200.0, gt=1.0, le=1e5)
+    strain: float = Field(0.0, ge=0.0, le=0.05)
+
+    @property
+    def radius_um(self) -> float:
+        """Outer radius."""
+        return 0.5 * self.diameter_um

@@ -1,0 +1,322 @@
+"""Powder lines against an embedded reference table and two independent crystallography codes."""
+
+import csv
+
+import Dans_Diffraction
+import numpy as np
+import pytest
+import xraylib
+import xrayutilities
+from Dans_Diffraction import functions_crystallography as dans_functions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xrdct import powder_lines as lines_module
+from xrdct.cell import reciprocal_metric_per_A2
+from xrdct.conversion import two_theta_rad, wavelength_A
+from xrdct.crystal import Crystal, Site, crystal_names, load_crystal
+from xrdct.errors import InputError
+from xrdct.formfactor import atomic_form_factor
+from xrdct.reflections import powder_reflections, structure_factors_e
+from xrdct.scattering import ring_power_per_m
+
+ENERGY_KEV = 50.0
+WAVELENGTH_A = wavelength_A(ENERGY_KEV)
+
+
+def all_indices(crystal, *, d_min_A):
+    """Return every hkl with d ≥ d_min, one by one, without any symmetry."""
+    reach = int(max(crystal.cell_A_deg[:3]) / d_min_A)
+    axis = np.arange(-reach, reach + 1)
+    hkl = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    metric = reciprocal_metric_per_A2(crystal.cell_A_deg)
+    inverse_d2 = np.einsum("ri,ij,rj->r", hkl, metric, hkl)
+    return hkl[(inverse_d2 > 0) & (inverse_d2 <= d_min_A**-2)]
+
+
+def unpolarised_ring_power_per_m(crystal, reflections):
+    q = ring_power_per_m(reflections, cell_volume_A3=crystal.volume_A3, wavelength_A=WAVELENGTH_A)
+    two_theta = two_theta_rad(reflections.d_A, wavelength_A=WAVELENGTH_A)
+    return q * (1.0 + np.cos(two_theta) ** 2) / 2.0
+
+
+@pytest.mark.parametrize("name", crystal_names())
+def test_lines_and_ring_powers_of_the_reference_table(name, request):
+    # The table was computed by another program. It prints d to 1e-5 Å and Q to six digits: half a
+    # unit of the last is 5e-6 Å, and at most 5e-6 of Q; it leaves out lines below 1e-4 of the
+    # strongest, and counts absent reflections of the same d in m, so m|F|² is compared, not m.
+    table = request.config.rootpath / "tests" / "data" / "reflections_50keV.csv"
+    with table.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["phase"] == name]
+    d = np.array([float(row["d_A"]) for row in rows])
+    q = np.array([float(row["Q_ring_per_m(unpol)"]) for row in rows])
+    crystal = load_crystal(name)
+    found = powder_reflections(crystal, energy_keV=ENERGY_KEV, d_min_A=0.9)
+    power = unpolarised_ring_power_per_m(crystal, found)
+    strong = power > 1e-4 * power.max()
+    np.testing.assert_allclose(found.d_A[strong], d, rtol=0, atol=5.01e-6)
+    np.testing.assert_allclose(power[strong], q, rtol=5.01e-6)
+
+
+@pytest.fixture
+def dans_with_our_form_factors(monkeypatch, request):
+    """Dans_Diffraction reading a built-in crystal, with f0 + f′ and f″ from our tables.
+
+    Its conventions are those of Als-Nielsen & McMorrow: exp(iQ·r) with Q = k − k′, and f′ − i f″.
+    Those of the International Tables, kept here, are exp(iq·r) with q = k′ − k and f′ + i f″. So
+    its reflection −h is our h; with f″ = 0, or an inversion centre, the two would not differ.
+    """
+
+    def factors(elements, q_per_A, energy_keV, use_waaskirf=False):
+        s = q_per_A / (4 * np.pi)
+        ours = {
+            str(element): atomic_form_factor(str(element), s_per_A=s, energy_keV=energy_keV)
+            for element in set(elements)
+        }
+        return np.conj(np.stack([ours[str(element)] for element in elements], axis=1))[:, :, None]
+
+    monkeypatch.setattr(dans_functions, "xray_scattering_factor_resonant", factors)
+
+    def load(name):
+        return Dans_Diffraction.Crystal(str(request.config.rootpath / f"xrdct/crystals/{name}.cif"))
+
+    return load
+
+
+@pytest.mark.parametrize("name", crystal_names())
+def test_structure_factors_and_spacings_are_those_of_dans_diffraction(
+    name, dans_with_our_form_factors
+):
+    # Independent symmetry expansion, cell geometry, Debye-Waller factor and summation. 1e-3 and
+    # 1e-6 are asked for; both sides only round, but it keeps positions to 1e-10 of the file.
+    crystal = load_crystal(name)
+    theirs = dans_with_our_form_factors(name)
+    found = powder_reflections(crystal, energy_keV=ENERGY_KEV, d_min_A=1.1)
+    np.testing.assert_allclose(theirs.Cell.dspace(found.hkl), found.d_A, rtol=1e-9)
+
+    hkl = all_indices(crystal, d_min_A=1.1)
+    intensity = theirs.Scatter.intensity(-hkl, "xray dispersion", energy_kev=ENERGY_KEV)
+    d = theirs.Cell.dspace(hkl)
+    ours = structure_factors_e(crystal, hkl=hkl, energy_keV=ENERGY_KEV)
+    np.testing.assert_allclose(np.abs(ours) ** 2, intensity, rtol=1e-6, atol=1e-6)
+    # Whatever lies on a line, counted one by one, adds up to the line; nothing lies elsewhere.
+    for spacing, multiplicity, f_squared in zip(
+        found.d_A, found.multiplicity, found.f_squared_e2, strict=True
+    ):
+        on_line = np.abs(d / spacing - 1.0) < 1e-6
+        assert intensity[on_line].sum() == pytest.approx(multiplicity * f_squared, rel=1e-6)
+        assert np.count_nonzero(intensity[on_line] > 1e-9 * f_squared) == multiplicity
+    total = np.sum(found.multiplicity * found.f_squared_e2)
+    assert intensity.sum() == pytest.approx(total, rel=1e-9)
+
+
+def test_friedel_pairs_of_a_crystal_without_inversion_differ_as_in_dans_diffraction(
+    dans_with_our_form_factors,
+):
+    # P2₁3 at 7 keV, above the Mn K edge, where f″ is 3.7 e: a wrong sign of f″ swaps h and −h.
+    crystal = load_crystal("Li0.5Mn2O4")
+    hkl = np.array([[2, 1, 0], [1, 2, 0], [3, 2, 1], [3, 1, 2], [2, 2, 1], [1, 1, 1]])
+    hkl = np.concatenate([hkl, -hkl])
+    ours = np.abs(structure_factors_e(crystal, hkl=hkl, energy_keV=7.0)) ** 2
+    theirs = dans_with_our_form_factors("Li0.5Mn2O4").Scatter.intensity(
+        -hkl, "xray dispersion", energy_kev=7.0
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    assert np.max(np.abs(ours[:6] / ours[6:] - 1.0)) > 0.01
+
+
+@pytest.mark.parametrize("energy_keV", [9.0, 50.0])
+def test_friedel_pair_of_zinc_blende_in_closed_form(energy_keV):
+    # Ga at 0, As at 1/4: h·x = 3/4, so F(111) = 4(f_Ga − i f_As).
+    sites = (
+        Site("Ga1", (("Ga", 1.0),), (0.0, 0.0, 0.0), 0.0, 4),
+        Site("As1", (("As", 1.0),), (0.25, 0.25, 0.25), 0.0, 4),
+    )
+    crystal = Crystal("GaAs", (5.6533,) * 3 + (90.0,) * 3, "F -4 3 m", sites, 4)
+    s = np.array([np.sqrt(3) / (2 * 5.6533)])
+    gallium, arsenic = (
+        atomic_form_factor(element, s_per_A=s, energy_keV=energy_keV)[0] for element in ("Ga", "As")
+    )
+    hkl = np.array([[1, 1, 1], [-1, -1, -1]])
+    found = structure_factors_e(crystal, hkl=hkl, energy_keV=energy_keV)
+    expected = [4 * (gallium - 1j * arsenic), 4 * (gallium + 1j * arsenic)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("element", ["Al", "Mn", "La"])
+@pytest.mark.parametrize("energy_keV", [20.0, 50.0])
+def test_absorption_makes_the_imaginary_part_positive(element, energy_keV):
+    # Optical theorem: σ_photo = 2 r_e λ f″. Two tables of xraylib, interpolated each on its own;
+    # away from edges they agree within 1 %.
+    number = xraylib.SymbolToAtomicNumber(element)
+    sigma_A2 = xraylib.CSb_Photo(number, energy_keV) * 1e-8
+    expected = sigma_A2 / (2 * 2.8179403262e-5 * wavelength_A(energy_keV))
+    f = atomic_form_factor(element, s_per_A=np.zeros(1), energy_keV=energy_keV)
+    assert f[0].imag == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["LiMn2O4", "Li2MnO3", "Al", "LaB6", "Li0.5Mn2O4"])
+def test_powder_intensities_are_those_of_xrayutilities(name, request):
+    # An independent powder code with its own form factors. Its strengths carry the factor
+    # P/(V² sin²θ cosθ), undone here. Tolerance: the difference of the tables, Δ = Σ n |f − f'| DW,
+    # bounds |F| − |F'|, so |F|² may differ by 2|F|Δ + Δ²: 1–3 % for strong lines.
+    crystal = load_crystal(name)
+    path = request.config.rootpath / f"xrdct/crystals/{name}.cif"
+    material = xrayutilities.materials.Crystal.fromCIF(str(path))
+    powder = xrayutilities.simpack.PowderDiffraction(
+        material, en=1e3 * ENERGY_KEV, tt_cutoff=17.0
+    ).data.values()
+    theta = np.radians([line["ang"] for line in powder])
+    correction = (1 + np.cos(2 * theta) ** 2) / 2 / (np.sin(theta) ** 2 * np.cos(theta))
+    strength = np.array([line["r"] for line in powder]) / correction * crystal.volume_A3**2
+    spacing = 2 * np.pi / np.array([line["qpos"] for line in powder])
+
+    found = powder_reflections(crystal, energy_keV=ENERGY_KEV, d_min_A=0.9)
+    spread = table_difference_e(crystal, s_per_A=0.5 / found.d_A)
+    power = unpolarised_ring_power_per_m(crystal, found)
+    for line in np.flatnonzero(power > 0.01 * power.max()):
+        same = np.abs(spacing / found.d_A[line] - 1) < 1e-6
+        modulus = np.sqrt(found.f_squared_e2[line])
+        tolerance = 2 * modulus * spread[line] + spread[line] ** 2
+        theirs = strength[same].sum() / found.multiplicity[line]
+        assert theirs == pytest.approx(found.f_squared_e2[line], abs=tolerance)
+        assert theirs == pytest.approx(found.f_squared_e2[line], rel=0.02)
+
+
+def table_difference_e(crystal, *, s_per_A):
+    """Return Σ n |f − f'| exp(−Bs²) over the cell, between our form factors and xrayutilities'."""
+    total = np.zeros(s_per_A.shape)
+    for site in crystal.sites:
+        for element, occupancy in site.occupancies:
+            ours = atomic_form_factor(element, s_per_A=s_per_A, energy_keV=ENERGY_KEV)
+            atom = getattr(xrayutilities.materials.elements, element)
+            theirs = atom.f(4 * np.pi * s_per_A, 1e3 * ENERGY_KEV)
+            weight = occupancy * site.multiplicity * np.exp(-site.b_iso_A2 * s_per_A**2)
+            total += weight * np.abs(ours - theirs)
+    return total
+
+
+@settings(max_examples=25, deadline=None)
+@given(factor=st.floats(0.95, 1.05), name=st.sampled_from(["LiMn2O4", "Li2MnO3", "LiMnO2-ortho"]))
+def test_isotropic_scaling_moves_every_line_alike(factor, name):
+    # Law: the same lines at d·factor, and in sum the |F|² of all reflections, one by one.
+    crystal = load_crystal(name)
+    before = powder_reflections(crystal, energy_keV=ENERGY_KEV, d_min_A=0.9)
+    scaled = crystal.scaled(factor)
+    after = powder_reflections(scaled, energy_keV=ENERGY_KEV, d_min_A=0.9 * factor)
+    assert after.names == before.names
+    np.testing.assert_array_equal(after.multiplicity, before.multiplicity)
+    np.testing.assert_allclose(after.d_A, before.d_A * factor, rtol=1e-11)
+    everything = all_indices(scaled, d_min_A=0.9 * factor * (1 - 1e-9))
+    f = structure_factors_e(scaled, hkl=everything, energy_keV=ENERGY_KEV)
+    total = np.sum(after.multiplicity * after.f_squared_e2)
+    assert np.sum(np.abs(f) ** 2) == pytest.approx(total, rel=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(li=st.floats(0.0, 1.0), mn=st.floats(0.0, 1.0))
+def test_structure_factor_is_linear_in_occupancies(li, mn):
+    # Law: F(o) = Σ o F_element, at fixed B.
+    crystal = load_crystal("LiMnO2-rocksalt")
+    cation, oxygen = crystal.sites
+    hkl = np.array([[1, 1, 1], [2, 0, 0], [3, 1, 1]])
+
+    def factors(occupancies):
+        site = Site("M1", occupancies, cation.xyz, cation.b_iso_A2, cation.multiplicity)
+        return structure_factors_e(
+            crystal.with_sites([site, oxygen]), hkl=hkl, energy_keV=ENERGY_KEV
+        )
+
+    total = 1.0 + li + mn
+    pair = (("Li", li / total), ("Mn", mn / total))
+    nothing, lithium, manganese = factors(()), factors((("Li", 1.0),)), factors((("Mn", 1.0),))
+    expected = nothing + li / total * (lithium - nothing) + mn / total * (manganese - nothing)
+    np.testing.assert_allclose(factors(pair), expected, rtol=1e-11)
+
+
+def test_ring_power_does_not_depend_on_how_the_cell_is_chosen():
+    # The same aluminium as face-centred cube, as its primitive rhombohedron (a/√2, 60°) and as
+    # four atoms without symmetry: the same rings, of the same power per metre.
+    cube = load_crystal("Al")
+    a = cube.cell_A_deg[0]
+    atom = cube.sites[0]
+    primitive = Crystal(
+        "Al",
+        (a / np.sqrt(2),) * 3 + (60.0,) * 3,
+        "R -3 m:R",
+        (Site("Al1", atom.occupancies, (0.0, 0.0, 0.0), atom.b_iso_A2, 1),),
+        1,
+    )
+    corners = [(0.0, 0.0, 0.0), (0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0)]
+    plain = Crystal(
+        "Al",
+        cube.cell_A_deg,
+        "P 1",
+        tuple(Site(f"Al{n}", atom.occupancies, xyz, 0.85, 1) for n, xyz in enumerate(corners)),
+        4,
+    )
+    expected = powder_reflections(cube, energy_keV=ENERGY_KEV, d_min_A=0.6)
+    power = unpolarised_ring_power_per_m(cube, expected)
+    for other in (primitive, plain):
+        found = powder_reflections(other, energy_keV=ENERGY_KEV, d_min_A=0.6)
+        np.testing.assert_allclose(found.d_A, expected.d_A, rtol=1e-11)
+        np.testing.assert_array_equal(found.multiplicity, expected.multiplicity)
+        np.testing.assert_allclose(unpolarised_ring_power_per_m(other, found), power, rtol=1e-10)
+
+
+def test_lines_are_named_as_a_crystallographer_would():
+    # Textbook: the fcc lines in order; hexagonal 1 1 0 rather than 2 -1 0; 511 for 511 + 333.
+    aluminium = powder_reflections(load_crystal("Al"), energy_keV=ENERGY_KEV, d_min_A=0.9)
+    assert aluminium.names[:6] == ("1 1 1", "2 0 0", "2 2 0", "3 1 1", "2 2 2", "4 0 0")
+    graphite = powder_reflections(load_crystal("graphite"), energy_keV=ENERGY_KEV, d_min_A=1.1)
+    assert graphite.names[:2] == ("0 0 2", "1 0 0")
+    assert "1 1 0" in graphite.names
+    spinel = powder_reflections(load_crystal("LiMn2O4"), energy_keV=ENERGY_KEV, d_min_A=1.5)
+    assert spinel.names[-1] == "5 1 1"
+    assert spinel.multiplicity[-1] == 32
+    assert spinel.hkl[-1].tolist() == [5, 1, 1]
+    assert len(spinel) == len(spinel.names)
+
+
+def test_both_limits_mean_the_same():
+    # Definition: d_min = λ/(2 sin(2θ_max/2)); the line at the limit itself is included.
+    crystal = load_crystal("LiMn2O4")
+    d_min = 8.245 / np.sqrt(32)  # (440)
+    angle = two_theta_rad(d_min, wavelength_A=WAVELENGTH_A)
+    by_angle = powder_reflections(crystal, energy_keV=ENERGY_KEV, two_theta_max_rad=angle)
+    by_spacing = powder_reflections(crystal, energy_keV=ENERGY_KEV, d_min_A=d_min)
+    assert by_angle.names == by_spacing.names
+    assert by_angle.names[-1] == "4 4 0"
+    np.testing.assert_array_equal(by_angle.f_squared_e2, by_spacing.f_squared_e2)
+
+
+def test_nothing_reflects_below_the_first_line():
+    found = powder_reflections(load_crystal("Al"), energy_keV=ENERGY_KEV, d_min_A=3.0)
+    assert len(found) == 0
+    assert found.hkl.shape == (0, 3)
+
+
+def test_scaled_crystals_share_their_geometry():
+    # 256 variants over 2.7 % must not each enumerate reflections: the lists come in 4 % steps.
+    crystal = load_crystal("LiMn2O4")
+    before = lines_module._cached_lines.cache_info().misses
+    for factor in np.linspace(0.974, 1.001, 256):
+        powder_reflections(crystal.scaled(factor), energy_keV=ENERGY_KEV, d_min_A=0.87)
+    assert lines_module._cached_lines.cache_info().misses - before <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"energy_keV": 50.0}, "either the largest scattering angle or the smallest"),
+        ({"energy_keV": 50.0, "d_min_A": 1.0, "two_theta_max_rad": 0.2}, "either the largest"),
+        ({"energy_keV": 50.0, "d_min_A": 0.0}, "spacing .* must be positive: got 0.0"),
+        ({"energy_keV": 50.0, "d_min_A": float("nan")}, "spacing .* must be positive: got nan"),
+        ({"energy_keV": 50.0, "two_theta_max_rad": 4.0}, "at most π rad: got 4"),
+        ({"energy_keV": 0.5, "d_min_A": 1.0}, "must lie within 1–500 keV: got 0.5"),
+        ({"energy_keV": 50.0, "d_min_A": 0.01}, "at most 4000000 index triples"),
+    ],
+)
+def test_impossible_requests_are_refused(arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        powder_reflections(load_crystal("LiMn2O4"), **arguments)

@@ -1,0 +1,1 @@
+"""The vocabulary both sides share: crystals, scattering, instrument, scan, raw file."""

@@ -1,0 +1,58 @@
+"""Compile numeric kernels with numba, in one place and with one set of options.
+
+Kernels release the interpreter lock (``nogil``), so callers spread them over threads with
+:func:`threaded`; they are cached on disk, so only the first run of a machine pays for compiling.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, cast
+
+import numba
+
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+
+
+def compiled(function: Kernel) -> Kernel:
+    """Return ``function`` compiled for strict IEEE arithmetic (NaN stays NaN)."""
+    return cast(Kernel, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def compiled_fast(function: Kernel) -> Kernel:
+    """Return ``function`` compiled with reassociation and fused multiply-add.
+
+    For sums over channels, which only vectorise when the order of additions is free. NaN and
+    infinity keep their meaning: only ``contract``, ``reassoc`` and ``nsz`` are granted.
+    """
+    flags = {"contract", "reassoc", "nsz"}
+    jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)
+    return cast(Kernel, jit(function))
+
+
+def worker_count(workers: int | None) -> int:
+    """Return the number of threads to use: ``workers``, or every core this process may use."""
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return max(1, workers)
+
+
+def threaded(task: Callable[[int, int], None], n_items: int, *, workers: int | None) -> None:
+    """Call ``task(start, stop)`` on consecutive parts of ``range(n_items)``, in threads.
+
+    More parts than threads are made, so that a slow part does not leave a core idle. The parts do
+    not depend on how many threads there are, so neither may the result.
+    """
+    part = max(1, -(-n_items // 64))
+    starts = range(0, n_items, part)
+    count = worker_count(workers)
+    if count == 1:
+        for start in starts:
+            task(start, min(start + part, n_items))
+        return
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(task, start, min(start + part, n_items)) for start in starts]
+        for future in futures:
+            future.result()

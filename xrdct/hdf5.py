@@ -1,0 +1,135 @@
+"""HDF5 written safely and read with suspicion.
+
+Writing goes to a `.partial` file that is flushed, synced and then renamed, so a file of the final
+name is always complete. Reading takes nothing on trust: types, shapes and sizes are checked before
+memory is taken, and soft, external and virtual links are not followed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from xrdct.errors import InputError
+from xrdct.spec import Spec
+
+LARGEST_ARRAY_BYTES = 64 * 2**30
+LARGEST_TEXT_BYTES = 16 * 2**20
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+@contextmanager
+def safely_written(path: Path) -> Iterator[h5py.File]:
+    """Open a file to write that gets its name only when complete and on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with h5py.File(partial, "w") as file:
+        yield file
+        file.flush()
+    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    partial.replace(path)
+
+
+def nexus_group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
+    """Create a group of a NeXus class."""
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = nx_class
+    return group
+
+
+@contextmanager
+def opened_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file to read, with InputError where it is missing, damaged or another type."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist or is not a file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path} is not a readable HDF5 file, or is truncated") from error
+    with file:
+        try:
+            yield file
+        except (OSError, KeyError) as error:
+            raise InputError(f"{path} is damaged: {error}") from error
+
+
+def own_group(parent: h5py.Group, name: str, path: Path) -> h5py.Group:
+    """Return a group that lies in the file itself."""
+    if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"{path} has no group {name!r} of its own")
+    child = parent[name]
+    if not isinstance(child, h5py.Group):
+        raise InputError(f"{path}: {name!r} is not a group")
+    return child
+
+
+def own_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
+    """Return a dataset whose data lie in the file itself."""
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"{path} has no dataset {group.name}/{name} of its own")
+    dataset = group[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise InputError(f"{path}: {group.name}/{name} is not a plain dataset")
+    return dataset
+
+
+def own_text(group: h5py.Group, name: str, path: Path) -> str:
+    """Read a text of bounded length."""
+    dataset = own_dataset(group, name, path)
+    if dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
+        raise InputError(f"{path}: {group.name}/{name} is not a text")
+    text = dataset[()]
+    if len(text) > LARGEST_TEXT_BYTES:
+        raise InputError(f"{path}: {group.name}/{name} is longer than 16 MB")
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def own_spec(group: h5py.Group, name: str, spec: type[SpecT], path: Path) -> SpecT:
+    """Read a specification stored as JSON."""
+    try:
+        return spec.model_validate_json(own_text(group, name, path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {group.name}/{name} {where}: {first['msg']}") from error
+
+
+def own_json(group: h5py.Group, name: str, path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        value = json.loads(own_text(group, name, path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: {group.name}/{name} is not valid JSON") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {group.name}/{name} is not a JSON object")
+    return value
+
+
+def own_array(
+    group: h5py.Group, name: str, shape: tuple[int, ...], path: Path
+) -> NDArray[np.generic]:
+    """Read numbers of a known shape."""
+    dataset = own_dataset(group, name, path)
+    if dataset.shape != shape:
+        raise InputError(
+            f"{path}: {group.name}/{name} has shape {dataset.shape}, but the scan needs {shape}"
+        )
+    if dataset.dtype.kind not in "iuf":
+        raise InputError(f"{path}: {group.name}/{name} holds {dataset.dtype}, not numbers")
+    size = int(np.prod(shape, dtype=object)) * dataset.dtype.itemsize
+    if size > LARGEST_ARRAY_BYTES:
+        raise InputError(f"{path}: {group.name}/{name} would take {size / 2**30:.0f} GB")
+    return np.asarray(dataset[()])

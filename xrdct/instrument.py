@@ -1,0 +1,138 @@
+"""The beamline: Beam, Detector and Geometry, and what of a ring the detector sees.
+
+Axes: the beam travels along +z_lab, x_lab is horizontal, y_lab vertical. The detector is flat and
+normal to the beam; a ring of Bragg angle θ lands at radius r = D tan 2θ, at azimuth χ measured
+from the horizontal. Polarisation is horizontal.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from xrdct.conversion import wavelength_A
+from xrdct.errors import InputError
+from xrdct.scattering import polarisation_factor
+from xrdct.spec import Spec
+
+if TYPE_CHECKING:
+    from pyFAI.detectors import Detector as PyfaiDetector
+
+_AZIMUTHS = 4096
+_RADII_PER_CHANNEL = 4
+
+
+class Beam(Spec):
+    """A focused monochromatic beam with Gaussian profile in every sense.
+
+    ``bandwidth`` is ΔE/E, ``divergence_mrad`` the convergence towards the focus, both FWHM.
+    ``width_um`` and ``height_um`` are the FWHM at the sample, across and along the rotation axis.
+    """
+
+    energy_keV: float = Field(50.0, ge=5.0, le=200.0)
+    flux_per_s: float = Field(1e11, gt=0.0, le=1e16)
+    bandwidth: float = Field(5e-4, ge=0.0, le=0.05)
+    divergence_mrad: float = Field(0.3, ge=0.0, le=10.0)
+    width_um: float = Field(1.0, gt=0.0, le=1000.0)
+    height_um: float = Field(1.0, gt=0.0, le=1000.0)
+    polarisation: float = Field(0.98, ge=-1.0, le=1.0)
+
+    @property
+    def wavelength_A(self) -> float:
+        """Wavelength λ = 12.398419843 / E[keV], in Å."""
+        return float(wavelength_A(self.energy_keV))
+
+
+class Detector(Spec):
+    """A pixel detector known to pyFAI by ``name``, with its efficiency at the beam's energy."""
+
+    name: str = "PilatusCdTe2M"
+    efficiency: float = Field(0.85, gt=0.0, le=1.0)
+
+    @property
+    def pixel_um(self) -> float:
+        """Edge of a (square) pixel."""
+        return float(_pyfai_detector(self.name).pixel1) * 1e6
+
+
+class Geometry(Spec):
+    """Distance and the 2θ channels of the integrated pattern (beam centre = detector centre)."""
+
+    distance_m: float = Field(0.7, gt=0.01, le=20.0)
+    two_theta_min_deg: float = Field(1.5, ge=0.0, lt=60.0)
+    two_theta_max_deg: float = Field(14.5, gt=0.0, le=60.0)
+    n_channels: int = Field(1024, ge=16, le=20_000)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Geometry:
+        if self.two_theta_max_deg <= self.two_theta_min_deg:
+            raise ValueError(
+                f"two_theta_max_deg ({self.two_theta_max_deg}) must lie above "
+                f"two_theta_min_deg ({self.two_theta_min_deg})"
+            )
+        return self
+
+    @property
+    def channel_width_rad(self) -> float:
+        """Width of a channel in 2θ."""
+        span = self.two_theta_max_deg - self.two_theta_min_deg
+        return float(np.deg2rad(span / self.n_channels))
+
+    @property
+    def two_theta_rad(self) -> NDArray[np.float64]:
+        """Centre of each channel, shape (channel,)."""
+        start = float(np.deg2rad(self.two_theta_min_deg))
+        return np.asarray(start + self.channel_width_rad * (np.arange(self.n_channels) + 0.5))
+
+
+@lru_cache(maxsize=8)
+def _pyfai_detector(name: str) -> PyfaiDetector:
+    from pyFAI.detectors import ALL_DETECTORS, detector_factory
+
+    if name.lower() not in ALL_DETECTORS:
+        raise InputError(f"detector.name: pyFAI knows no detector named {name!r}")
+    return detector_factory(name)
+
+
+@lru_cache(maxsize=8)
+def _live_pixels(name: str) -> tuple[NDArray[np.bool_], float, float]:
+    detector = _pyfai_detector(name)
+    mask = detector.calc_mask()
+    live = np.ones(detector.max_shape, bool) if mask is None else mask == 0
+    return live, float(detector.pixel1), float(detector.pixel2)
+
+
+@lru_cache(maxsize=16)
+def ring_acceptance(
+    geometry: Geometry, *, detector: Detector, polarisation: float
+) -> NDArray[np.float64]:
+    """Return how much of each channel's ring is detected, shape (channel,).
+
+    The fraction of the azimuth that lands on live pixels, weighted with the polarisation factor
+    P(2θ, χ): (1/2π) ∫ live(χ) P(2θ, χ) dχ, averaged over the channel. A whole ring gives
+    ½(1 + cos²2θ). Multiply by efficiency, ring power, path and photons to get counts.
+
+    The array is shared between calls and read-only. The integral is a sum over 4096 azimuths,
+    finer than the pixels of any ring on a 2M detector.
+
+    Source: PHYSICS 1, with ΔΩ summed over the pixels of a ring.
+    """
+    live, pixel_y_m, pixel_x_m = _live_pixels(detector.name)
+    chi = (np.arange(_AZIMUTHS) + 0.5) * (2.0 * np.pi / _AZIMUTHS)
+    fractions = (np.arange(_RADII_PER_CHANNEL) + 0.5) / _RADII_PER_CHANNEL - 0.5
+    acceptance = np.zeros(geometry.n_channels)
+    for fraction in fractions:
+        two_theta = geometry.two_theta_rad + fraction * geometry.channel_width_rad
+        radius_m = geometry.distance_m * np.tan(two_theta)[:, None]
+        row = np.floor(live.shape[0] / 2 + radius_m * np.sin(chi) / pixel_y_m).astype(int)
+        column = np.floor(live.shape[1] / 2 + radius_m * np.cos(chi) / pixel_x_m).astype(int)
+        inside = (row >= 0) & (row < live.shape[0]) & (column >= 0) & (column < live.shape[1])
+        seen = inside & live[np.where(inside, row, 0), np.where(inside, column, 0)]
+        weight = polarisation_factor(two_theta[:, None], chi[None, :], degree=polarisation)
+        acceptance += np.mean(seen * weight, axis=1) / _RADII_PER_CHANNEL
+    acceptance.flags.writeable = False
+    return acceptance

@@ -1,0 +1,169 @@
+"""The raw scan file: all that the inverse side may see.
+
+One HDF5 file per scan. `/entry` (NXentry) holds `data` (NXdata: counts over rotation, offset and
+2θ), `instrument` (the nominal one), `monitor`, `transmitted`, `scan` and the recipe. A file may
+link to the other scans of its experiment (`/coarse`, `/broad`), which lie beside it.
+
+Written and read as :mod:`xrdct.hdf5` says; of links, only those to files in the same folder are
+followed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdct.errors import InputError
+from xrdct.hdf5 import (
+    nexus_group,
+    opened_hdf5,
+    own_array,
+    own_group,
+    own_json,
+    own_spec,
+    own_text,
+    safely_written,
+)
+from xrdct.instrument import Beam, Detector, Geometry
+from xrdct.scan import Scan
+
+FORMAT = "xrdct-twin raw scan 1"
+MAIN = "main"
+"""Name of the scan that a file holds itself; the others are linked."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawScan:
+    """One measured scan with the nominal instrument."""
+
+    scan: Scan
+    beam: Beam
+    detector: Detector
+    geometry: Geometry
+    counts: NDArray[np.generic]
+    """Photons in each channel, summed over its pixels, shape (angle, offset, channel).
+
+    int32 as a detector counts, or float32 where the simulation left out the noise.
+    """
+    monitor: NDArray[np.float64]
+    """Incident photons of each point, shape (angle, offset)."""
+    transmitted: NDArray[np.float64]
+    """Photons behind the sample, same shape."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """How the experiment suggests to analyse it (see `inverse.recipe`)."""
+    title: str = ""
+    experiment_hash: str = ""
+    """Opaque; equal for scans of one simulated experiment."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_raw_scan(raw: RawScan, path: Path, *, linked: Mapping[str, Path] | None = None) -> None:
+    """Write one scan, with links to other scans of the experiment that lie in the same folder."""
+    with safely_written(path) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["default"] = "entry"
+        entry = nexus_group(file, "entry", "NXentry")
+        entry.attrs["default"] = "data"
+        entry["title"] = raw.title
+        entry["experiment_hash"] = raw.experiment_hash
+        entry["scan"] = raw.scan.model_dump_json()
+        entry["recipe"] = json.dumps(raw.recipe)
+        entry["versions"] = json.dumps(dict(raw.versions))
+        instrument = nexus_group(entry, "instrument", "NXinstrument")
+        instrument["beam"] = raw.beam.model_dump_json()
+        instrument["detector"] = raw.detector.model_dump_json()
+        instrument["geometry"] = raw.geometry.model_dump_json()
+        entry["monitor"] = raw.monitor
+        entry["transmitted"] = raw.transmitted
+        _write_data(nexus_group(entry, "data", "NXdata"), raw)
+        for name, other in (linked or {}).items():
+            file[name] = h5py.ExternalLink(other.name, "/entry")
+
+
+def _write_data(data: h5py.Group, raw: RawScan) -> None:
+    data.attrs["signal"] = "intensity"
+    data.attrs["axes"] = ["rotation", "offset", "two_theta"]
+    data.create_dataset(
+        "intensity",
+        data=raw.counts,
+        chunks=(1, *raw.counts.shape[1:]),
+        **hdf5plugin.Bitshuffle(cname="lz4"),
+    ).attrs["units"] = "counts"
+    axes = {
+        "rotation": (np.rad2deg(raw.scan.angles_rad), "deg"),
+        "offset": (raw.scan.offsets_um, "um"),
+        "two_theta": (np.rad2deg(raw.geometry.two_theta_rad), "deg"),
+    }
+    for name, (values, units) in axes.items():
+        data[name] = values
+        data[name].attrs["units"] = units
+
+
+def read_raw_scan(path: Path, *, name: str = MAIN) -> RawScan:
+    """Read the main scan of a file, or one that it links to.
+
+    Raises InputError where the file is missing, damaged, not a raw scan, inconsistent, larger than
+    64 GB, or links out of its folder.
+    """
+    with _opened(path) as file:
+        if name == MAIN:
+            return _read_entry(own_group(file, "entry", path), path)
+        link = file.get(name, getlink=True)
+        if not isinstance(link, h5py.ExternalLink):
+            raise InputError(f"{path} holds no scan named {name!r}")
+        target = path.parent / link.filename
+        if Path(link.filename).name != link.filename or target.is_symlink():
+            raise InputError(f"{path} links to {link.filename!r}, which is not in its own folder")
+    return read_raw_scan(target)
+
+
+def linked_scans(path: Path) -> list[str]:
+    """Return the names of the scans that a raw file links to."""
+    with _opened(path) as file:
+        return [n for n in file if isinstance(file.get(n, getlink=True), h5py.ExternalLink)]
+
+
+def experiment_hash_of(path: Path) -> str:
+    """Return the hash of the experiment that a complete raw file belongs to."""
+    with _opened(path) as file:
+        return own_text(own_group(file, "entry", path), "experiment_hash", path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    with opened_hdf5(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            raise InputError(f"{path} is not a raw scan file (its format is not {FORMAT!r})")
+        yield file
+
+
+def _read_entry(entry: h5py.Group, path: Path) -> RawScan:
+    instrument = own_group(entry, "instrument", path)
+    scan = own_spec(entry, "scan", Scan, path)
+    geometry = own_spec(instrument, "geometry", Geometry, path)
+    points = (scan.n_angles, scan.n_offsets)
+    counts = own_array(
+        own_group(entry, "data", path), "intensity", (*points, geometry.n_channels), path
+    )
+    return RawScan(
+        scan=scan,
+        beam=own_spec(instrument, "beam", Beam, path),
+        detector=own_spec(instrument, "detector", Detector, path),
+        geometry=geometry,
+        counts=counts,
+        monitor=own_array(entry, "monitor", points, path).astype(float),
+        transmitted=own_array(entry, "transmitted", points, path).astype(float),
+        recipe=own_json(entry, "recipe", path),
+        title=own_text(entry, "title", path),
+        experiment_hash=own_text(entry, "experiment_hash", path),
+        versions={k: str(v) for k, v in own_json(entry, "versions", path).items()},
+    )
