@@ -52,7 +52,6 @@ def parse_cif(text: str) -> CifStructure:
     block = _structure_block(text)
     cell = _cell(block)
     atoms = _atoms(block)
-    # Every atom comes with a group that fits cell and multiplicities, so only one is possible.
     space_group = _space_group(block, cell=cell, atoms=atoms)
     return CifStructure(cell, space_group, _formula_units(block), atoms)
 

@@ -72,7 +72,7 @@ def _cached_lines(
     hkl, s = _reflections_within(shape, limit=2.0 ** (limit_step / 16.0))
     base = int(2 * np.abs(hkl).max(initial=0) + 1)
     rank, first, counts = _families(hkl, base=base, space_group=space_group)
-    sums = _site_sums(hkl[first], space_group=space_group, positions=positions)
+    sums = site_sums(hkl[first], space_group=space_group, positions=positions)
     n_positions = [len(orbit(xyz, space_group=space_group)) for xyz in positions]
     present = np.any(np.abs(sums) > _ABSENT * np.array(n_positions), axis=1)
     kept = np.flatnonzero(present)[np.argsort(s[first][present], kind="stable")]
@@ -138,9 +138,10 @@ def _unranked(rank: NDArray[np.int64], *, base: int) -> NDArray[np.int64]:
     return np.stack([digits // base**2, digits // base % base, digits % base], axis=1) - base // 2
 
 
-def _site_sums(
+def site_sums(
     hkl: NDArray[np.int64], *, space_group: str, positions: Positions
 ) -> NDArray[np.complex128]:
+    """Return Σ exp(2πi h·x) over the positions each site stands for, (reflection, site)."""
     columns = [
         np.exp(2j * np.pi * (hkl @ orbit(xyz, space_group=space_group).T)).sum(axis=1)
         for xyz in positions

@@ -19,8 +19,7 @@ from xrdct.conversion import d_spacing_A, wavelength_A
 from xrdct.crystal import Crystal
 from xrdct.errors import InputError
 from xrdct.formfactor import atomic_form_factor, check_energy
-from xrdct.powder_lines import PowderLines, powder_lines
-from xrdct.symmetry import orbit
+from xrdct.powder_lines import Positions, PowderLines, powder_lines, site_sums
 
 _ABSENT_SHARE = 1e-12
 """Share of |F(000)|² below which a line is absent but for rounding."""
@@ -67,7 +66,7 @@ def powder_reflections(
     lines = powder_lines(
         crystal.cell_A_deg,
         space_group=crystal.space_group,
-        positions=tuple(site.xyz for site in crystal.sites),
+        positions=_positions(crystal),
         s_max_per_A=s_max,
     )
     s = lines.s_times_a / crystal.cell_A_deg[0]
@@ -89,13 +88,14 @@ def structure_factors_e(
     """Return F of each reflection in electrons, (reflection,), for ``hkl`` (reflection, 3)."""
     metric = reciprocal_metric_per_A2(crystal.cell_A_deg)
     s = 0.5 * np.sqrt(np.einsum("ri,ij,rj->r", hkl, metric, hkl))
-    sums = [
-        np.exp(2j * np.pi * (hkl @ orbit(site.xyz, space_group=crystal.space_group).T)).sum(axis=1)
-        for site in crystal.sites
-    ]
+    sums = site_sums(hkl, space_group=crystal.space_group, positions=_positions(crystal))
     amplitudes = _site_amplitudes_e(crystal, s_per_A=s, energy_keV=energy_keV)
-    total: NDArray[np.complex128] = np.sum(np.stack(sums, axis=1) * amplitudes, axis=1)
+    total: NDArray[np.complex128] = np.sum(sums * amplitudes, axis=1)
     return total
+
+
+def _positions(crystal: Crystal) -> Positions:
+    return tuple(site.xyz for site in crystal.sites)
 
 
 def _smallest_spacing_A(

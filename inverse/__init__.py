@@ -1,0 +1,1 @@
+"""From the raw scan file to maps; knows nothing of the truth."""

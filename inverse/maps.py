@@ -1,0 +1,153 @@
+"""What was recovered: maps with standard uncertainties, and their file.
+
+The file is HDF5 with one NXdata group per map; opened in a NeXus viewer it shows the lattice
+parameter. Maps are indexed [y, x]; NaN means not measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from inverse.recipe import Recipe
+from xrdct.errors import InputError
+from xrdct.hdf5 import (
+    nexus_group,
+    opened_hdf5,
+    own_array,
+    own_group,
+    own_json,
+    own_spec,
+    own_text,
+    safely_written,
+)
+from xrdct.scan import Scan
+
+FORMAT = "xrdct-twin maps 1"
+Floats = NDArray[np.float64]
+
+_UNITS = {
+    "a_A": "angstrom",
+    "a_esd_noise_A": "angstrom",
+    "a_esd_total_A": "angstrom",
+    "volume_fraction": "",
+    "volume_fraction_esd_noise": "",
+    "volume_fraction_esd_total": "",
+    "chi2_reduced": "",
+    "status": "",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleFit:
+    """One voxel's pattern with its fit, each of shape (channel,)."""
+
+    pixel: tuple[int, int]
+    """(iy, ix)."""
+    two_theta_deg: Floats
+    observed: Floats
+    esd: Floats
+    fitted: Floats
+    background: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Recovered maps, each of shape (y, x), of the refined phase."""
+
+    phase: str
+    scan: Scan
+    a_A: Floats
+    a_esd_noise_A: Floats
+    """Standard uncertainty from counting statistics, propagated."""
+    a_esd_total_A: Floats
+    """With the reconstruction's own misfit, as far as the residual shows it."""
+    volume_fraction: Floats
+    volume_fraction_esd_noise: Floats
+    volume_fraction_esd_total: Floats
+    chi2_reduced: Floats
+    status: Floats
+    """See `inverse.refine.Status`."""
+    example: ExampleFit | None
+    recipe: Recipe
+    shared: Mapping[str, float] = field(default_factory=dict)
+    """Refined parameters that hold for every voxel (size, strain, change of B_iso)."""
+    experiment_hash: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    timing_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_maps(maps: Maps, path: Path) -> None:
+    """Write the maps; the file gets its name only when complete."""
+    with safely_written(path) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["default"] = "entry"
+        entry = nexus_group(file, "entry", "NXentry")
+        entry.attrs["default"] = "a_A"
+        entry["phase"] = maps.phase
+        entry["scan"] = maps.scan.model_dump_json()
+        entry["recipe"] = maps.recipe.model_dump_json()
+        entry["shared"] = json.dumps(dict(maps.shared))
+        entry["experiment_hash"] = maps.experiment_hash
+        entry["versions"] = json.dumps(dict(maps.versions))
+        entry["timing_s"] = json.dumps(dict(maps.timing_s))
+        for name, units in _UNITS.items():
+            _write_map(entry, name, getattr(maps, name), units, maps.scan)
+        if maps.example is not None:
+            group = nexus_group(entry, "example", "NXcollection")
+            group["pixel"] = np.array(maps.example.pixel)
+            for name in ("two_theta_deg", "observed", "esd", "fitted", "background"):
+                group[name] = getattr(maps.example, name)
+
+
+def _write_map(entry: h5py.Group, name: str, values: Floats, units: str, scan: Scan) -> None:
+    group = nexus_group(entry, name, "NXdata")
+    group.attrs["signal"] = "values"
+    group.attrs["axes"] = ["y", "x"]
+    group["values"] = values
+    group["values"].attrs["units"] = units
+    for axis in ("y", "x"):
+        group[axis] = scan.offsets_um
+        group[axis].attrs["units"] = "um"
+
+
+def read_maps(path: Path) -> Maps:
+    """Read maps; InputError where the file is missing, damaged or of another kind."""
+    with opened_hdf5(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            raise InputError(f"{path} is not a maps file (its format is not {FORMAT!r})")
+        entry = own_group(file, "entry", path)
+        scan = own_spec(entry, "scan", Scan, path)
+        shape = (scan.n_offsets, scan.n_offsets)
+        arrays = {
+            name: own_array(own_group(entry, name, path), "values", shape, path).astype(float)
+            for name in _UNITS
+        }
+        return Maps(
+            phase=own_text(entry, "phase", path),
+            scan=scan,
+            **arrays,
+            example=_read_example(entry, path),
+            recipe=own_spec(entry, "recipe", Recipe, path),
+            shared=own_json(entry, "shared", path),
+            experiment_hash=own_text(entry, "experiment_hash", path),
+            versions=own_json(entry, "versions", path),
+            timing_s=own_json(entry, "timing_s", path),
+        )
+
+
+def _read_example(entry: h5py.Group, path: Path) -> ExampleFit | None:
+    if "example" not in entry:
+        return None
+    group = own_group(entry, "example", path)
+    pixel = own_array(group, "pixel", (2,), path)
+    n_channels = group["observed"].size
+    names = ("two_theta_deg", "observed", "esd", "fitted", "background")
+    arrays = {name: own_array(group, name, (n_channels,), path).astype(float) for name in names}
+    return ExampleFit(pixel=(int(pixel[0]), int(pixel[1])), **arrays)

@@ -1,0 +1,78 @@
+"""The recipe: all that the analysis believes beforehand, and what it is to do, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from xrdct.spec import Spec
+
+
+class Profile(Spec):
+    """Thompson–Cox–Hastings widths of the instrument (FWHM, degrees of 2θ).
+
+    Gaussian² = U tan²θ + V tanθ + W, Lorentzian = X tanθ + Y / cosθ.
+    """
+
+    U_deg2: float = 0.0
+    V_deg2: float = 0.0
+    W_deg2: float = Field(6e-4, gt=0.0)
+    X_deg: float = Field(0.0, ge=0.0)
+    Y_deg: float = Field(0.0, ge=0.0)
+
+
+class Calibration(Spec):
+    """What a calibrant told of the instrument: its profile and its true distance."""
+
+    profile: Profile = Profile()
+    distance_m: float = Field(gt=0.0)
+
+
+class RefinedPhase(Spec):
+    """The phase whose scale and (cubic) lattice parameter are refined in every voxel."""
+
+    crystal: str = "LiMn2O4"
+    a_min_A: float = Field(7.98, gt=1.0)
+    a_max_A: float = Field(8.30, gt=1.0)
+    crystallite_size_nm: float = Field(200.0, gt=1.0)
+    strain: float = Field(0.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RefinedPhase:
+        if self.a_max_A <= self.a_min_A:
+            raise ValueError(f"a_max_A ({self.a_max_A}) must exceed a_min_A ({self.a_min_A})")
+        return self
+
+
+class FixedPhase(Spec):
+    """A phase with known cell, of which only the scale is refined in every voxel."""
+
+    crystal: str
+    crystallite_size_nm: float = Field(200.0, gt=1.0)
+    strain: float = Field(0.0, ge=0.0)
+
+
+class Reconstruction(Spec):
+    """Filtered back projection."""
+
+    filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "ramp"
+    padding: Literal["edge", "zero"] = "edge"
+
+
+class Recipe(Spec):
+    """From raw scan to maps."""
+
+    phase: RefinedPhase = RefinedPhase()
+    fixed_phases: tuple[FixedPhase, ...] = ()
+    n_background: int = Field(5, ge=1, le=30)
+    """Chebyshev terms of the background."""
+    calibration: Calibration | None = None
+    """None: taken as the nominal geometry, with widths of the recipe's defaults."""
+    reconstruction: Reconstruction = Reconstruction()
+    refine_shared: bool = True
+    """Refine size, strain and a change of B_iso over all voxels together before each alone."""
+    parallax_correction: bool = True
+    """Undo the mean displacement of each voxel along the beam over the scan's rotation."""
+    min_volume_fraction: float = Field(0.05, ge=0.0, lt=1.0)
+    """Voxels with less of the refined phase than this hold no material to speak of."""

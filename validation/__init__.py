@@ -1,0 +1,1 @@
+"""Put recovered numbers beside the truth."""

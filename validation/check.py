@@ -1,0 +1,126 @@
+"""What an experiment costs, and what is likely to go wrong, told without simulating it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xraylib
+
+from phantoms.library import Electrode, Particle1, Particle2
+from validation.experiment import Experiment
+from xrdct.composition import number_density_per_A3
+from xrdct.crystal import atomic_number, load_crystal
+from xrdct.instrument import ring_acceptance
+from xrdct.scan import Scan
+
+_JOULE_PER_KEV = 1.602176634e-16
+_GRAY_PER_J_PER_G = 1e3
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Figures of one experiment; sums run over all its scans."""
+
+    n_points: int
+    beam_time_s: float
+    dose_MGy: float
+    """Energy that a gram of LiMn2O4 in the scanned slice absorbs, in the scan to reconstruct."""
+    photons: float
+    memory_MB: float
+    """Largest arrays held at once: raw counts, reconstruction and its variance."""
+    file_MB: float
+    """Raw files before compression."""
+    alias_free_diameter_um: float
+    sample_diameter_um: float
+    warnings: tuple[str, ...]
+
+
+def forecast(experiment: Experiment) -> Forecast:
+    """Return the figures; raises InputError for a sample that cannot be built."""
+    scans = [experiment.scan, *experiment.scans.values()]
+    sample_um = _sample_diameter_um(experiment)
+    channels = experiment.geometry.n_channels
+    raw_bytes = 4.0 * channels * sum(scan.n_points for scan in scans)
+    voxels = experiment.scan.n_offsets**2
+    return Forecast(
+        n_points=sum(scan.n_points for scan in scans),
+        beam_time_s=sum(scan.beam_time_s for scan in scans),
+        dose_MGy=dose_MGy(experiment),
+        photons=sum(scan.n_points * scan.exposure_s * experiment.beam.flux_per_s for scan in scans),
+        memory_MB=(raw_bytes + 2 * 4.0 * channels * voxels) / 1e6,
+        file_MB=raw_bytes / 1e6,
+        alias_free_diameter_um=experiment.scan.alias_free_diameter_um,
+        sample_diameter_um=sample_um,
+        warnings=tuple(_warnings(experiment, sample_um)),
+    )
+
+
+def dose_MGy(experiment: Experiment) -> float:
+    """Return the dose in LiMn2O4 of the slice that the main scan reconstructs.
+
+    Every rotation spreads flux · exposure photons over an area of step × beam height, so the dose
+    is n_angles · N0 E (µ_en/ρ) / (step · height). Source: PHYSICS 10; xraylib CS_Energy.
+    """
+    beam, scan = experiment.beam, experiment.scan
+    densities = number_density_per_A3(load_crystal("LiMn2O4"))
+    mass = {e: n * float(xraylib.AtomicWeight(atomic_number(e))) for e, n in densities.items()}
+    absorption = sum(
+        m * float(xraylib.CS_Energy(atomic_number(e), beam.energy_keV)) for e, m in mass.items()
+    ) / sum(mass.values())
+    area_cm2 = scan.step_um * 1e-4 * beam.height_um * 1e-4
+    energy_J = beam.flux_per_s * scan.exposure_s * beam.energy_keV * _JOULE_PER_KEV
+    return scan.n_angles * energy_J * absorption / area_cm2 * _GRAY_PER_J_PER_G * 1e-6
+
+
+def _sample_diameter_um(experiment: Experiment) -> float:
+    if isinstance(experiment.sample, Electrode | Particle1 | Particle2):
+        return experiment.sample.diameter_um
+    return experiment.build_sample().diameter_um
+
+
+def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
+    scan = experiment.scan
+    found = []
+    if sample_um > scan.width_um:
+        found.append(
+            f"the sample ({sample_um:.0f} µm) is wider than the scan ({scan.width_um:.0f} µm): "
+            "what lies outside falsifies the reconstruction"
+        )
+    seen_um = min(sample_um, scan.width_um)
+    if scan.alias_free_diameter_um < seen_um:
+        needed = int(np.ceil(scan.n_angles * seen_um / scan.alias_free_diameter_um))
+        found.append(
+            f"{scan.n_angles} angles are too few for {seen_um:.0f} µm: beyond "
+            f"{scan.alias_free_diameter_um:.0f} µm fine structure streaks (about {needed} needed)"
+        )
+    found += _ring_warnings(experiment)
+    if scan.n_planes > 1:
+        found.append("pattern mode simulates one plane at a time")
+    if scan.step_um > 1.5 * experiment.beam.width_um:
+        found.append(_gap_warning(scan, experiment.beam.width_um))
+    return found
+
+
+def _gap_warning(scan: Scan, width_um: float) -> str:
+    return (
+        f"steps of {scan.step_um:g} µm with a beam of {width_um:g} µm leave material between them "
+        "unmeasured"
+    )
+
+
+def _ring_warnings(experiment: Experiment) -> list[str]:
+    """Warn of channels whose rings miss the detector, wholly or for the most part."""
+    acceptance = ring_acceptance(
+        experiment.geometry, detector=experiment.detector,
+        polarisation=experiment.beam.polarisation,
+    )  # fmt: skip
+    angles_deg = np.rad2deg(experiment.geometry.two_theta_rad)
+    found = []
+    off = acceptance < 0.02
+    if off.any():
+        found.append(
+            f"rings at 2θ from {angles_deg[off][0]:.2f}° to {angles_deg[off][-1]:.2f}° fall off "
+            "the detector at this distance"
+        )
+    return found

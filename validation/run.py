@@ -1,0 +1,162 @@
+"""All steps in one folder, each file written once; an interrupted run goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inverse.maps import Maps, read_maps, write_maps
+from inverse.recipe import Recipe
+from inverse.recover import recover
+from validation.experiment import Experiment
+from validation.report import write_report
+from validation.scorecard import scorecard, write_metrics
+from validation.steps import Simulated, experiment_hash, simulate
+from validation.truthfile import read_truth, write_truth
+from xrdct.errors import InputError
+from xrdct.rawfile import RawScan, experiment_hash_of, read_raw_scan, write_raw_scan
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run's results lie."""
+
+    folder: Path
+
+    @property
+    def scan(self) -> Path:
+        """The raw scan."""
+        return self.folder / "scan.h5"
+
+    @property
+    def maps(self) -> Path:
+        """The recovered maps."""
+        return self.folder / "maps.h5"
+
+    @property
+    def truth(self) -> Path:
+        """The truth on the same grid."""
+        return self.folder / "truth.h5"
+
+    @property
+    def metrics(self) -> Path:
+        """The scorecard; written last, so it marks a complete run."""
+        return self.folder / "metrics.json"
+
+    @property
+    def report(self) -> Path:
+        """The report to read."""
+        return self.folder / "report.html"
+
+
+def run(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    recipe: Recipe | None = None,
+    force: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Simulate, recover and validate into ``folder``; return the metrics.
+
+    Complete results are refused unless ``force``; so are partial ones of another experiment.
+    Partial ones of the same experiment are taken up: a scan or maps that lie there complete are
+    not computed again.
+    """
+    files = RunFiles(folder)
+    check_folder(files, experiment, force=force)
+    raw = _measured(experiment, files, force=force, workers=workers, progress=progress)
+    maps = _recovered(raw, recipe, files, workers=workers, progress=progress)
+    return validate_files(files.maps, files.truth, folder, maps=maps)
+
+
+def check_folder(files: RunFiles, experiment: Experiment, *, force: bool) -> None:
+    """Refuse a folder whose results would be lost."""
+    if files.folder.exists() and not files.folder.is_dir():
+        raise InputError(f"{files.folder} is a file, not a folder")
+    if force:
+        return
+    if files.metrics.exists():
+        raise InputError(f"{files.folder} already holds results: choose another, or use --force")
+    if files.scan.exists() and experiment_hash_of(files.scan) != experiment_hash(experiment):
+        raise InputError(
+            f"{files.folder} holds part of another experiment: choose another, or use --force"
+        )
+
+
+def _measured(
+    experiment: Experiment,
+    files: RunFiles,
+    *,
+    force: bool,
+    workers: int | None,
+    progress: Progress | None,
+) -> RawScan:
+    if files.scan.exists() and files.truth.exists() and not force:
+        return read_raw_scan(files.scan)
+    for stale in (files.metrics, files.maps, files.truth, files.scan):
+        stale.unlink(missing_ok=True)
+    simulated = simulate(experiment, workers=workers, progress=progress)
+    write_simulated(simulated, files.scan, truth=files.truth, experiment=experiment)
+    return simulated.raw
+
+
+def write_simulated(
+    simulated: Simulated, scan: Path, *, truth: Path | None, experiment: Experiment
+) -> None:
+    """Write the scans, the one to reconstruct last, and the truth if a place for it is given."""
+    others = {name: scan.with_name(f"{scan.stem}_{name}.h5") for name in simulated.others}
+    for name, raw in simulated.others.items():
+        write_raw_scan(raw, others[name])
+    if truth is not None:
+        write_truth(
+            simulated.truth, truth, experiment=experiment, instrument=simulated.instrument,
+            timing_s=simulated.timing_s,
+        )  # fmt: skip
+    write_raw_scan(simulated.raw, scan, linked=others)
+
+
+def _recovered(
+    raw: RawScan,
+    recipe: Recipe | None,
+    files: RunFiles,
+    *,
+    workers: int | None,
+    progress: Progress | None,
+) -> Maps:
+    wanted = chosen_recipe(raw, recipe)
+    if files.maps.exists():
+        maps = read_maps(files.maps)
+        if maps.recipe == wanted and maps.experiment_hash == raw.experiment_hash:
+            return maps
+    maps = recover(raw, recipe=wanted, workers=workers, progress=progress)
+    write_maps(maps, files.maps)
+    return maps
+
+
+def chosen_recipe(raw: RawScan, recipe: Recipe | None) -> Recipe:
+    """Return ``recipe`` with the scan's calibration where it brings none, or the scan's own."""
+    stored = Recipe.model_validate(raw.recipe)
+    if recipe is None:
+        return stored
+    if recipe.calibration is None:
+        return recipe.model_copy(update={"calibration": stored.calibration})
+    return recipe
+
+
+def validate_files(
+    maps_path: Path, truth_path: Path, folder: Path, *, maps: Maps | None = None
+) -> dict[str, Any]:
+    """Score maps against the truth; write metrics.json and report.html to ``folder``."""
+    maps = maps or read_maps(maps_path)
+    metrics, truth = scorecard(maps, read_truth(truth_path))
+    files = RunFiles(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_report(maps, truth=truth, metrics=metrics, path=files.report)
+    write_metrics(metrics, files.metrics)
+    return metrics

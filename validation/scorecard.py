@@ -1,0 +1,86 @@
+"""metrics.json: the scorecard of one run, in a form that stays stable."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from inverse.maps import Maps
+from validation.metrics import lattice_metrics
+from validation.steps import experiment_hash
+from validation.truth import Truth
+from validation.truthfile import KnownTruth
+from xrdct.errors import InputError
+
+SCHEMA = "xrdct-twin metrics 1"
+
+
+def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
+    """Return the metrics and the truth on the maps' grid.
+
+    Raises InputError where maps and truth come from different experiments.
+    """
+    start = perf_counter()
+    experiment = known.experiment
+    if maps.experiment_hash != experiment_hash(experiment):
+        raise InputError("the maps and the truth come from different experiments")
+    truth = known.on_grid_of(maps.scan)
+    lattice = {maps.phase: lattice_metrics(maps, truth)}
+    timing = {
+        "phantom": known.timing_s.get("phantom", 0.0),
+        "simulate": known.timing_s.get("simulate", 0.0),
+        "integrate": maps.timing_s.get("integrate", 0.0),
+        "correct": maps.timing_s.get("correct", 0.0),
+        "reconstruct": maps.timing_s.get("reconstruct", 0.0),
+        "refine": maps.timing_s.get("refine", 0.0),
+        "compare": perf_counter() - start,
+    }
+    metrics = {
+        "schema": SCHEMA,
+        "experiment": experiment.name,
+        "config_sha256": experiment.config_sha256(),
+        "seed": experiment.seed,
+        "versions": dict(maps.versions),
+        "scan": {
+            "n_points": maps.scan.n_points,
+            "beam_time_s": maps.scan.beam_time_s,
+            "mode": "patterns",
+        },
+        "timing_s": timing | {"total": sum(timing.values())},
+        "peak_memory_MB": peak_memory_MB(),
+        "lattice": lattice,
+    }
+    return metrics, truth
+
+
+def peak_memory_MB() -> float:
+    """Return the largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def write_metrics(metrics: dict[str, Any], path: Path) -> None:
+    """Write metrics as JSON; the file gets its name only when complete."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def summary(metrics: dict[str, Any]) -> str:
+    """Return the result in one line."""
+    parts = []
+    for phase, regions in metrics["lattice"].items():
+        for region, figures in regions.items():
+            if "rms_A" in figures:
+                parts.append(
+                    f"{phase} {region}: {figures['n_voxels']} voxels, "
+                    f"bias {figures['bias_A'] * 1e3:+.3f} mÅ, RMS {figures['rms_A'] * 1e3:.3f} mÅ, "
+                    f"std z {figures['std_z']:.2f}"
+                )
+            else:
+                parts.append(f"{phase} {region}: no voxel to compare")
+    return "; ".join(parts)

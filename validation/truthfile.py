@@ -1,0 +1,125 @@
+"""The truth as a file: maps on the grid of the scan, and the experiment to draw any other grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from pydantic import ValidationError
+
+from forward.instrument import TrueInstrument
+from validation.experiment import Experiment
+from validation.truth import N_BRANCHES, Truth, truth_on_grid
+from xrdct.errors import InputError
+from xrdct.hdf5 import (
+    nexus_group,
+    opened_hdf5,
+    own_array,
+    own_group,
+    own_json,
+    own_spec,
+    own_text,
+    safely_written,
+)
+from xrdct.scan import Scan
+from xrdct.versions import versions
+
+FORMAT = "xrdct-twin truth 1"
+_IMAGES = ("a_A", "volume_fraction", "depth_um")
+_FLAGS = ("interior", "eroded", "two_lattices")
+_STACKS = ("lattice_a_A", "lattice_fraction")
+
+
+@dataclass(frozen=True, eq=False)
+class KnownTruth:
+    """A truth with the experiment it belongs to."""
+
+    truth: Truth
+    experiment: Experiment
+    timing_s: Mapping[str, float]
+
+    def on_grid_of(self, scan: Scan) -> Truth:
+        """Return the truth on the grid of ``scan``, drawn anew where it is not the stored one."""
+        own = self.truth.scan
+        if (own.n_offsets, own.step_um) == (scan.n_offsets, scan.step_um):
+            return self.truth
+        height_um = self.experiment.beam.height_um if self.experiment.effects.beam_size else 0.0
+        return truth_on_grid(self.experiment.build_sample(), scan=scan, beam_height_um=height_um)
+
+
+def write_truth(
+    truth: Truth,
+    path: Path,
+    *,
+    experiment: Experiment,
+    instrument: TrueInstrument,
+    timing_s: Mapping[str, float],
+) -> None:
+    """Write the truth, the experiment, and what was drawn for the true instrument."""
+    with safely_written(path) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["default"] = "entry"
+        entry = nexus_group(file, "entry", "NXentry")
+        entry.attrs["default"] = "a_A"
+        entry["scan"] = truth.scan.model_dump_json()
+        entry["experiment"] = experiment.config_json()
+        entry["folder"] = str(experiment.folder)
+        drawn = asdict(instrument) | {"beam": instrument.beam.model_dump()}
+        entry["instrument"] = json.dumps(drawn)
+        entry["timing_s"] = json.dumps(dict(timing_s))
+        entry["versions"] = json.dumps(versions())
+        for name in (*_IMAGES, *_FLAGS, "particle"):
+            _write_image(entry, name, getattr(truth, name), truth.scan)
+        for name in _STACKS:
+            entry[name] = getattr(truth, name)
+        extra = nexus_group(entry, "extra_fraction", "NXcollection")
+        for phase, fraction in truth.extra_fraction.items():
+            _write_image(extra, phase, fraction, truth.scan)
+
+
+def _write_image(parent: h5py.Group, name: str, values: Any, scan: Scan) -> None:
+    group = nexus_group(parent, name, "NXdata")
+    group.attrs["signal"] = "values"
+    group.attrs["axes"] = ["y", "x"]
+    group["values"] = values.astype(np.int8) if values.dtype == bool else values
+    for axis in ("y", "x"):
+        group[axis] = scan.offsets_um
+        group[axis].attrs["units"] = "um"
+
+
+def read_truth(path: Path) -> KnownTruth:
+    """Read a truth; InputError where the file is missing, damaged or of another kind."""
+    with opened_hdf5(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            raise InputError(f"{path} is not a truth file (its format is not {FORMAT!r})")
+        entry = own_group(file, "entry", path)
+        scan = own_spec(entry, "scan", Scan, path)
+        shape = (scan.n_offsets, scan.n_offsets)
+
+        def image(parent: h5py.Group, name: str) -> Any:
+            return own_array(own_group(parent, name, path), "values", shape, path)
+
+        stacks = {n: own_array(entry, n, (N_BRANCHES, *shape), path) for n in _STACKS}
+        extra = own_group(entry, "extra_fraction", path)
+        truth = Truth(
+            scan=scan,
+            extra_fraction={name: image(extra, name).astype(float) for name in extra},
+            particle=image(entry, "particle").astype(np.int64),
+            **{name: image(entry, name).astype(float) for name in _IMAGES},
+            **{name: image(entry, name).astype(bool) for name in _FLAGS},
+            **{name: stack.astype(float) for name, stack in stacks.items()},
+        )
+        return KnownTruth(truth, _experiment(entry, path), own_json(entry, "timing_s", path))
+
+
+def _experiment(entry: h5py.Group, path: Path) -> Experiment:
+    table = own_json(entry, "experiment", path) | {"folder": own_text(entry, "folder", path)}
+    try:
+        return Experiment.model_validate(table)
+    except ValidationError as error:
+        raise InputError(f"{path} holds an experiment that is not valid") from error
