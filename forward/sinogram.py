@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from forward.chords import ChordProfiles, Floats, Ints
 from xrdct.compiled import compiled
 
+Singles = NDArray[np.float32]
+
 
 @dataclass(frozen=True, eq=False)
 class Rays:
@@ -56,6 +58,17 @@ def project_angle(
 
 
 @compiled
+def _spread(amounts: Singles, part: float, states: Singles) -> None:
+    """Add amounts to states shifted by ``part`` of a state: linear mixing once more."""
+    stay, move = np.float32(1.0 - part), np.float32(part)
+    n = amounts.size
+    states[0] += stay * amounts[0]
+    for j in range(1, n):
+        states[j] += stay * amounts[j] + move * amounts[j - 1]
+    states[n] += move * amounts[n - 1]
+
+
+@compiled
 def _accumulate(
     profile_step_um: float,
     values: NDArray[np.float32],
@@ -70,12 +83,12 @@ def _accumulate(
     first_offset_um: float,
     step_um: float,
     states_per_um: float,
-    path: NDArray[np.float32],
-    moment: NDArray[np.float32],
+    path: Singles,
+    moment: Singles,
 ) -> None:
     """Add every particle to the rays it meets."""
     n_rays = path.shape[0]
-    chord = np.empty(n_columns.max() if n_columns.size else 0)
+    chord = np.empty(n_columns.max() if n_columns.size else 0, np.float32)
     for p in range(across_um.size):
         n_b, n_col = n_distances[p], n_columns[p]
         table = values[start[p] : start[p + 1]].reshape(n_b, n_col)
@@ -84,6 +97,7 @@ def _accumulate(
         last = min(n_rays - 1, int((across_um[p] + reach_um - first_offset_um) / step_um))
         shift = along_um[p] * states_per_um
         whole = int(np.floor(shift))
+        along = np.float32(along_um[p])
         part = shift - whole
         for ray in range(first, last + 1):
             b = abs(first_offset_um + ray * step_um - across_um[p]) / profile_step_um
@@ -91,10 +105,10 @@ def _accumulate(
             if i + 2 >= n_b:
                 continue
             f = b - i
-            w0 = -f * (f - 1.0) * (f - 2.0) / 6.0
-            w1 = (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0
-            w2 = -(f + 1.0) * f * (f - 2.0) / 2.0
-            w3 = (f + 1.0) * f * (f - 1.0) / 6.0
+            w0 = np.float32(-f * (f - 1.0) * (f - 2.0) / 6.0)
+            w1 = np.float32((f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0)
+            w2 = np.float32(-(f + 1.0) * f * (f - 2.0) / 2.0)
+            w3 = np.float32((f + 1.0) * f * (f - 1.0) / 6.0)
             before = abs(i - 1)
             for j in range(n_col):
                 chord[j] = (
@@ -103,12 +117,10 @@ def _accumulate(
                 )  # fmt: skip
             column = 0
             for segment in range(segment_start[p], segment_start[p + 1]):
-                state = segment_state[segment] + whole
-                for j in range(segment_width[segment]):
-                    lower = chord[column] * (1.0 - part)
-                    upper = chord[column] * part
-                    path[ray, state + j] += lower
-                    path[ray, state + j + 1] += upper
-                    moment[ray, state + j] += lower * along_um[p]
-                    moment[ray, state + j + 1] += upper * along_um[p]
-                    column += 1
+                first_state = segment_state[segment] + whole
+                width = segment_width[segment]
+                _spread(chord[column : column + width], part, path[ray, first_state:])
+                for j in range(width):
+                    chord[column + j] *= along
+                _spread(chord[column : column + width], part, moment[ray, first_state:])
+                column += width

@@ -72,7 +72,5 @@ class Recipe(Spec):
     reconstruction: Reconstruction = Reconstruction()
     refine_shared: bool = True
     """Refine size, strain and a change of B_iso over all voxels together before each alone."""
-    parallax_correction: bool = True
-    """Undo the mean displacement of each voxel along the beam over the scan's rotation."""
     min_volume_fraction: float = Field(0.05, ge=0.0, lt=1.0)
     """Voxels with less of the refined phase than this hold no material to speak of."""

@@ -18,7 +18,6 @@ from inverse.model import (
     lattice_lines,
     phase_lines,
 )
-from inverse.parallax import apparent_lattice_factor
 from inverse.recipe import Calibration, Recipe
 from inverse.reconstruct import reconstruct_counts
 from inverse.refine import LatticeModel, Refinement, Status, refine
@@ -160,16 +159,13 @@ def _maps(
     refined: Refinement,
     example: ExampleFit | None,
 ) -> Maps:
-    factor = np.ones(measured.shape)
-    if recipe.parallax_correction:
-        factor = apparent_lattice_factor(raw.scan, geometry=raw.geometry)
     inflation = np.sqrt(np.maximum(refined.chi2_reduced, 1.0))
     status = np.where(measured, 0.0, float(Status.NOT_MEASURED))
     status[measured] = refined.status
     return Maps(
         phase=recipe.phase.crystal,
         scan=raw.scan,
-        a_A=_spread(refined.a_A, measured) / factor,
+        a_A=_spread(refined.a_A, measured),
         a_esd_noise_A=_spread(refined.a_esd_A, measured),
         a_esd_total_A=_spread(refined.a_esd_A * inflation, measured),
         volume_fraction=_spread(refined.scale, measured),

@@ -1,7 +1,7 @@
 """The scorecard: recovered numbers beside the true ones.
 
-Only voxels that hold a single lattice of the phase enter the lattice figures. A voxel that should
-have been recovered and was not is counted, never left out in silence.
+Only voxels that hold a single lattice of the phase and lie in the field of view enter the lattice
+figures. A voxel that should have been recovered and was not is counted, never left out in silence.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inverse.maps import Maps
+from inverse.refine import Status
 from validation.truth import Truth
 from xrdct.errors import InputError
 
@@ -41,13 +42,15 @@ def scored_voxels(truth: Truth, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _figures(maps: Maps, truth: Truth, region: NDArray[np.bool_]) -> dict[str, Any]:
-    asked = scored_voxels(truth, region)
+    inside = maps.status != Status.NOT_MEASURED
+    asked = scored_voxels(truth, region) & inside
     recovered = asked & np.isfinite(maps.a_A)
     error = maps.a_A[recovered] - truth.a_A[recovered]
     figures: dict[str, Any] = {
         "n_voxels": int(recovered.sum()),
         "n_not_recovered": int(asked.sum() - recovered.sum()),
-        "n_two_lattices": int((region & truth.two_lattices).sum()),
+        "n_two_lattices": int((region & inside & truth.two_lattices).sum()),
+        "n_outside_field": int((region & ~inside).sum()),
     }
     if error.size == 0:
         return figures

@@ -1,8 +1,8 @@
 """HDF5 written safely and read with suspicion.
 
 Writing goes to a `.partial` file that is flushed, synced and then renamed, so a file of the final
-name is always complete. Reading takes nothing on trust: types, shapes and sizes are checked before
-memory is taken, and soft, external and virtual links are not followed.
+name is always complete. Reading takes nothing on trust: types, shapes, sizes and chunks are checked
+before memory is taken, and soft, external and virtual links are not followed.
 """
 
 from __future__ import annotations
@@ -24,23 +24,37 @@ from xrdct.spec import Spec
 
 LARGEST_ARRAY_BYTES = 64 * 2**30
 LARGEST_TEXT_BYTES = 16 * 2**20
+_UNQUESTIONED_BYTES = 64 * 2**20
+_LARGEST_COMPRESSION = 2000
+"""No filter of HDF5 shrinks data more than this: lz4 stops at 255, deflate at 1032."""
 SpecT = TypeVar("SpecT", bound=Spec)
 
 
 @contextmanager
 def safely_written(path: Path) -> Iterator[h5py.File]:
-    """Open a file to write that gets its name only when complete and on disk."""
+    """Open a file to write that gets its name only when complete and on disk.
+
+    If writing fails, nothing is left of it, and a file that had the name before is untouched.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with h5py.File(partial, "w") as file:
-        yield file
-        file.flush()
-    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        with h5py.File(partial, "w") as file:
+            yield file
+            file.flush()
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    partial.replace(path)
 
 
 def nexus_group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
@@ -58,12 +72,18 @@ def opened_hdf5(path: Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path} is not a readable HDF5 file, or is truncated") from error
+        raise InputError(f"{path} is not an HDF5 file, or is truncated") from error
     with file:
         try:
             yield file
-        except (OSError, KeyError) as error:
-            raise InputError(f"{path} is damaged: {error}") from error
+        except InputError:
+            raise
+        except (OSError, KeyError, RuntimeError, ValueError) as error:  # what h5py raises, by turns
+            raise InputError(f"{path} is damaged: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def own_group(parent: h5py.Group, name: str, path: Path) -> h5py.Group:
@@ -91,8 +111,9 @@ def own_text(group: h5py.Group, name: str, path: Path) -> str:
     dataset = own_dataset(group, name, path)
     if dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
         raise InputError(f"{path}: {group.name}/{name} is not a text")
-    text = dataset[()]
-    if len(text) > LARGEST_TEXT_BYTES:
+    size = max(dataset.dtype.itemsize, dataset.id.get_storage_size())
+    text = dataset[()] if size <= LARGEST_TEXT_BYTES else b""
+    if max(size, len(text)) > LARGEST_TEXT_BYTES:
         raise InputError(f"{path}: {group.name}/{name} is longer than 16 MB")
     return text.decode() if isinstance(text, bytes) else str(text)
 
@@ -132,4 +153,17 @@ def own_array(
     size = int(np.prod(shape, dtype=object)) * dataset.dtype.itemsize
     if size > LARGEST_ARRAY_BYTES:
         raise InputError(f"{path}: {group.name}/{name} would take {size / 2**30:.0f} GB")
+    _check_storage(dataset, size, path)
     return np.asarray(dataset[()])
+
+
+def _check_storage(dataset: h5py.Dataset, size: int, path: Path) -> None:
+    """Refuse a small file that claims to hold much, before memory is taken for it."""
+    stored = dataset.id.get_storage_size()
+    if size > max(_UNQUESTIONED_BYTES, _LARGEST_COMPRESSION * stored):
+        raise InputError(
+            f"{path}: {dataset.name} claims {size / 1e6:.0f} MB but stores {stored} bytes"
+        )
+    chunk = int(np.prod(dataset.chunks or (1,), dtype=object)) * dataset.dtype.itemsize
+    if chunk > max(_UNQUESTIONED_BYTES, size):
+        raise InputError(f"{path}: {dataset.name} has chunks larger than itself")

@@ -1,0 +1,1 @@
+"""Measurements of speed and accuracy; nothing here is asserted in tests."""
