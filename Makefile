@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow test-slow-share lint bench accuracy clean
 
 demo: $(STAMP)
 	$(BIN)/xrdct-twin run examples/particle.toml -o out/particle --force
@@ -17,6 +17,9 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
 
+test-slow-share: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow -k 101
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,6 +29,9 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench_roi
 	$(BIN)/python -m benchmarks.bench_reconstruct
+
+accuracy: $(STAMP)
+	$(BIN)/python -m benchmarks.accuracy > docs/accuracy.md
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

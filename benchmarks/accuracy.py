@@ -5,7 +5,7 @@ Prints a Markdown table (docs/accuracy.md holds the last one). Rows: the example
 more from core to surface, and B_iso, air scattering, bandwidth, divergence and distance drawn from
 the examples' ranges, unknown to the recipe. Run from the checkout (about ten minutes):
 
-    python -m benchmarks.accuracy > docs/accuracy.md
+    make accuracy
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ SEEDS = (201, 202, 203, 204, 205)
 COLUMNS = ("n_voxels", "bias_A", "rms_A", "robust_sigma_A", "p95_abs_A", "std_z", "std_z_noise")
 HEADER = """# Accuracy, measured
 
-Errors of the recovered lattice parameter of the spinel against the truth, in mÅ, over single-lattice
-voxels; mean over seeds {seeds}, the RMS with its range. `z` is the error over the stated standard
-uncertainty (`std z`: esd_total; `std z noise`: esd_noise); it should be 1. Made by
-`python -m benchmarks.accuracy`.
+Errors of the recovered lattice parameter of the spinel against the truth, in mÅ, over voxels of a
+single lattice; mean over seeds {seeds}, the RMS with its range. `z` is the error over the stated
+standard uncertainty (`std z`: esd_total; `std z noise`: esd_noise); it should be 1. Made by
+`make accuracy`.
 
 | case | voxels | n | bias | RMS (range) | robust σ | 95 % within | std z | std z noise |
 |---|---|---|---|---|---|---|---|---|"""

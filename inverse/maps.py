@@ -21,6 +21,7 @@ from xrdct.hdf5 import (
     nexus_group,
     opened_hdf5,
     own_array,
+    own_dataset,
     own_group,
     own_json,
     own_spec,
@@ -42,6 +43,7 @@ _UNITS = {
     "chi2_reduced": "",
     "status": "",
 }
+_EXAMPLE = ("two_theta_deg", "observed", "esd", "fitted", "background")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class Maps:
     a_esd_noise_A: Floats
     """Standard uncertainty from counting statistics, propagated."""
     a_esd_total_A: Floats
-    """With the reconstruction's own misfit, as far as the residual shows it."""
+    """With the reconstruction's error, as far as misfit and roughness of the map show it."""
     volume_fraction: Floats
     volume_fraction_esd_noise: Floats
     volume_fraction_esd_total: Floats
@@ -102,7 +104,7 @@ def write_maps(maps: Maps, path: Path) -> None:
         if maps.example is not None:
             group = nexus_group(entry, "example", "NXcollection")
             group["pixel"] = np.array(maps.example.pixel)
-            for name in ("two_theta_deg", "observed", "esd", "fitted", "background"):
+            for name in _EXAMPLE:
                 group[name] = getattr(maps.example, name)
 
 
@@ -133,21 +135,30 @@ def read_maps(path: Path) -> Maps:
             phase=own_text(entry, "phase", path),
             scan=scan,
             **arrays,
-            example=_read_example(entry, path),
+            example=_read_example(entry, shape, path),
             recipe=own_spec(entry, "recipe", Recipe, path),
-            shared=own_json(entry, "shared", path),
+            shared=_own_numbers(entry, "shared", path),
             experiment_hash=own_text(entry, "experiment_hash", path),
-            versions=own_json(entry, "versions", path),
-            timing_s=own_json(entry, "timing_s", path),
+            versions={k: str(v) for k, v in own_json(entry, "versions", path).items()},
+            timing_s=_own_numbers(entry, "timing_s", path),
         )
 
 
-def _read_example(entry: h5py.Group, path: Path) -> ExampleFit | None:
+def _own_numbers(entry: h5py.Group, name: str, path: Path) -> dict[str, float]:
+    values = own_json(entry, name, path)
+    for key, value in values.items():
+        if not isinstance(value, int | float):
+            raise InputError(f"{path}: {key} in {entry.name}/{name} is not a number but {value!r}")
+    return {key: float(value) for key, value in values.items()}
+
+
+def _read_example(entry: h5py.Group, shape: tuple[int, int], path: Path) -> ExampleFit | None:
     if "example" not in entry:
         return None
     group = own_group(entry, "example", path)
-    pixel = own_array(group, "pixel", (2,), path)
-    n_channels = group["observed"].size
-    names = ("two_theta_deg", "observed", "esd", "fitted", "background")
-    arrays = {name: own_array(group, name, (n_channels,), path).astype(float) for name in names}
-    return ExampleFit(pixel=(int(pixel[0]), int(pixel[1])), **arrays)
+    iy, ix = (int(number) for number in own_array(group, "pixel", (2,), path))
+    if not (0 <= iy < shape[0] and 0 <= ix < shape[1]):
+        raise InputError(f"{path}: the example is of pixel ({iy}, {ix}), outside the map {shape}")
+    channels = (own_dataset(group, "observed", path).size or 0,)
+    arrays = {name: own_array(group, name, channels, path).astype(float) for name in _EXAMPLE}
+    return ExampleFit(pixel=(iy, ix), **arrays)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.profile import add_lines, line_widths_rad, total_width_and_mixing
+from inverse.profile import REACH_DEG, add_lines, line_widths_rad, total_width_and_mixing
 from inverse.recipe import Calibration
 from xrdct.conversion import two_theta_rad
 from xrdct.crystal import Crystal
@@ -25,8 +25,8 @@ from xrdct.reflections import powder_reflections
 from xrdct.scattering import ring_power_per_m
 
 Floats = NDArray[np.float64]
-_BEYOND_DEG = 1.0
-"""How far beyond the pattern lines still reach into it."""
+_BEYOND_DEG = REACH_DEG + 0.5
+"""How far beyond the pattern lines are listed: their tails, and an error of the distance of 2 %."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from inverse.model import (
     phase_lines,
 )
 from inverse.recipe import Calibration, Recipe
-from inverse.reconstruct import reconstruct_counts
+from inverse.reconstruct import Reconstruction, reconstruct_counts
 from inverse.refine import LatticeModel, Refinement, Status, refine
+from inverse.roughness import amount_error, lattice_error_A
 from inverse.shared import Shared, fitted_patterns, refine_shared
 from xrdct.crystal_source import find_crystal
 from xrdct.instrument import ring_acceptance
@@ -63,7 +64,7 @@ def recover(
     clock["reconstruct"] = perf_counter()
     tell("refine", 0.0)
     measured = np.isfinite(volume.values[..., _first_used(channel_gain)])
-    patterns, variance = volume.values[measured], volume.variance[measured]
+    patterns, variance = volume.values[measured], _variance_of(volume)[measured]
     del volume
     patterns[:, channel_gain == 0.0] = np.nan
     build = model_builder(raw, recipe)
@@ -142,6 +143,12 @@ def _durations(clock: dict[str, float]) -> dict[str, float]:
     return {b: clock[b] - clock[a] for a, b in pairwise(names)}
 
 
+def _variance_of(volume: Reconstruction) -> NDArray[np.float32]:
+    if volume.variance is None:
+        raise ValueError("refinement needs the variance of the reconstruction")
+    return volume.variance
+
+
 def _first_used(channel_gain: Floats) -> int:
     return int(np.argmax(channel_gain > 0.0))
 
@@ -159,18 +166,21 @@ def _maps(
     refined: Refinement,
     example: ExampleFit | None,
 ) -> Maps:
+    a_A, amount = _spread(refined.a_A, measured), _spread(refined.scale, measured)
     inflation = np.sqrt(np.maximum(refined.chi2_reduced, 1.0))
+    a_misfit_A = _spread(refined.a_esd_A * inflation, measured)
+    amount_misfit = _spread(refined.scale_esd * inflation, measured)
     status = np.where(measured, 0.0, float(Status.NOT_MEASURED))
     status[measured] = refined.status
     return Maps(
         phase=recipe.phase.crystal,
         scan=raw.scan,
-        a_A=_spread(refined.a_A, measured),
+        a_A=a_A,
         a_esd_noise_A=_spread(refined.a_esd_A, measured),
-        a_esd_total_A=_spread(refined.a_esd_A * inflation, measured),
-        volume_fraction=_spread(refined.scale, measured),
+        a_esd_total_A=np.maximum(a_misfit_A, lattice_error_A(a_A, amount=amount)),
+        volume_fraction=amount,
         volume_fraction_esd_noise=_spread(refined.scale_esd, measured),
-        volume_fraction_esd_total=_spread(refined.scale_esd * inflation, measured),
+        volume_fraction_esd_total=np.maximum(amount_misfit, amount_error(amount)),
         chi2_reduced=_spread(refined.chi2_reduced, measured),
         status=status,
         example=example,

@@ -21,9 +21,11 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from inverse.refine_kernel import refine_voxels
-from inverse.starting_values import start_index
+from inverse import refine_kernel as kernel
+from inverse.refine_kernel import N_VALUES, refine_voxels
+from inverse.starting_values import start_grid, start_positions
 from xrdct.compiled import threaded
 from xrdct.errors import InputError
 
@@ -33,11 +35,11 @@ Floats = NDArray[np.float64]
 class Status(IntEnum):
     """What became of a voxel; only CONVERGED ones carry a lattice parameter."""
 
-    CONVERGED = 0
-    NOT_MEASURED = 1
-    NO_MATERIAL = 2
-    NOT_CONVERGED = 3
-    AT_LIMIT = 4
+    CONVERGED = kernel.CONVERGED
+    NOT_MEASURED = kernel.NOT_MEASURED
+    NO_MATERIAL = kernel.NO_MATERIAL
+    NOT_CONVERGED = kernel.NOT_CONVERGED
+    AT_LIMIT = kernel.AT_LIMIT
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,39 +78,76 @@ def refine(
 ) -> Refinement:
     """Refine every pattern, shape (voxel, channel); channels with NaN or no variance are ignored.
 
-    Voxels whose scale stays below ``min_scale``, or below three times its esd, hold no material.
-    Raises InputError where shapes do not agree or the model has too few templates.
+    Voxels whose scale stays below ``min_scale``, or below five times its esd, hold no material;
+    those with fewer than eight channels more than linear patterns are not measured. Every voxel
+    starts from the best match over the whole grid, so there are no starting values to choose.
+
+    Raises InputError where shapes do not agree, the lattice parameters are not a uniform rising
+    grid of at least eight, or the linear patterns are not independent.
     """
-    if patterns.shape != variance.shape or patterns.shape[1:] != model.templates.shape[1:]:
-        raise InputError(
-            f"patterns {patterns.shape}, variance {variance.shape} and templates "
-            f"{model.templates.shape} do not have the same channels"
-        )
-    if len(model.a_A) < 8:
-        raise InputError(f"the lattice range needs at least 8 templates, not {len(model.a_A)}")
+    patterns = np.ascontiguousarray(patterns, dtype=np.float32)
+    variance = np.ascontiguousarray(variance, dtype=np.float32)
+    _check(patterns, variance, model)
     n_voxels, n_linear = len(patterns), len(model.linear)
-    start = start_index(patterns, variance=variance, model_templates=model.templates,
-                        linear=model.linear)  # fmt: skip
-    values = np.full((n_voxels, 5 + n_linear), np.nan)
+    spacing_A = float(model.a_A[-1] - model.a_A[0]) / (len(model.a_A) - 1)
+    templates = np.ascontiguousarray(model.templates, dtype=np.float64)
+    linear = np.ascontiguousarray(model.linear, dtype=np.float64)
+    grid = start_grid(variance, templates=templates, linear=linear)
+    values = np.full((n_voxels, N_VALUES + n_linear), np.nan)
     status = np.full(n_voxels, Status.NOT_MEASURED, np.int8)
-    spacing_A = float(model.a_A[1] - model.a_A[0])
-    templates = np.ascontiguousarray(model.templates)
-    linear = np.ascontiguousarray(model.linear)
 
     def task(first: int, last: int) -> None:
         refine_voxels(
-            patterns[first:last], variance[first:last], templates, linear, start[first:last],
-            spacing_A, min_scale, values[first:last], status[first:last],
+            patterns[first:last], variance[first:last], templates, linear,
+            start_positions(patterns[first:last], grid=grid), spacing_A, min_scale,
+            values[first:last], status[first:last],
         )  # fmt: skip
 
-    threaded(task, n_voxels, workers=workers)
+    with threadpool_limits(1):
+        threaded(task, n_voxels, workers=workers)
     values[status != Status.CONVERGED] = np.nan
     return Refinement(
         a_A=model.a_A[0] + spacing_A * values[:, 0],
         a_esd_A=spacing_A * values[:, 1],
         scale=values[:, 2],
         scale_esd=values[:, 3],
-        linear=values[:, 5:],
+        linear=values[:, N_VALUES:],
         chi2_reduced=values[:, 4],
         status=status,
     )
+
+
+def _check(
+    patterns: NDArray[np.float32], variance: NDArray[np.float32], model: LatticeModel
+) -> None:
+    shapes = {
+        "patterns": patterns.shape,
+        "variance": variance.shape,
+        "templates": model.templates.shape,
+        "linear": model.linear.shape,
+    }
+    if (
+        any(len(shape) != 2 for shape in shapes.values())
+        or len({shape[1] for shape in shapes.values()}) != 1
+        or patterns.shape != variance.shape
+    ):
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise InputError(f"patterns and model must have the same channels, but there are {listed}")
+    if len(model.a_A) < 8 or len(model.templates) != len(model.a_A):
+        raise InputError(
+            f"the lattice range needs at least 8 templates, one for each lattice parameter, not "
+            f"{len(model.templates)} for {len(model.a_A)}"
+        )
+    steps_A = np.diff(model.a_A)
+    if not (steps_A.min() > 0.0 and np.ptp(steps_A) <= 1e-6 * steps_A.max()):
+        raise InputError(
+            f"the lattice parameters of a model must rise in equal steps, not in steps of "
+            f"{steps_A.min():g} to {steps_A.max():g} Å"
+        )
+    norms = np.linalg.norm(model.linear, axis=1, keepdims=True)
+    unit = model.linear / np.maximum(norms, np.finfo(float).tiny)
+    if len(unit) and np.linalg.svd(unit, compute_uv=False).min() < 1e-6:
+        raise InputError(
+            f"the {len(unit)} fixed phases and background terms cannot be told apart: one of them "
+            "is empty or a mixture of the others"
+        )

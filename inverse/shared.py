@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from inverse.refine import LatticeModel, Refinement, Status, refine
+from inverse.refine_kernel import interpolated
 
 Floats = NDArray[np.float64]
 _VOXELS = 200
@@ -23,8 +24,10 @@ _FEWEST_VOXELS = 8
 _TRIED = 4000
 _LOWER = np.array([0.0, 1e-3, -2.0])
 """No strain, crystallites of 100 µm, B_iso smaller by 2 Å²."""
-_UPPER = np.array([10.0, 20.0, 2.0])
+_UPPER = np.array([100.0, 20.0, 2.0])
 """Strain of 1 %, crystallites of 5 nm, B_iso larger by 2 Å²."""
+_DIFFERENCE = 0.02
+"""Step of numerical derivatives, in parameters of order one."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,8 @@ class Shared:
 
 def fitted_patterns(model: LatticeModel, refined: Refinement) -> Floats:
     """Return the patterns of refined voxels, shape (voxel, channel); NaN where not converged."""
-    spacing_A = model.a_A[1] - model.a_A[0]
-    position = (refined.a_A - model.a_A[0]) / spacing_A
-    index = np.clip(np.nan_to_num(position).astype(int), 1, len(model.a_A) - 3)
-    t = (position - index)[:, None]
-    phase = (
-        -t * (t - 1.0) * (t - 2.0) / 6.0 * model.templates[index - 1]
-        + (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0 * model.templates[index]
-        - (t + 1.0) * t * (t - 2.0) / 2.0 * model.templates[index + 1]
-        + (t + 1.0) * t * (t - 1.0) / 6.0 * model.templates[index + 2]
-    )
+    spacing_A = float(model.a_A[-1] - model.a_A[0]) / (len(model.a_A) - 1)
+    phase = interpolated(model.templates, (refined.a_A - model.a_A[0]) / spacing_A)
     return np.asarray(refined.scale[:, None] * phase + refined.linear @ model.linear)
 
 
@@ -68,19 +63,27 @@ def refine_shared(
     if chosen.size < _FEWEST_VOXELS:
         return start
     few, few_variance = patterns[chosen], variance[chosen]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weight = np.where(few_variance > 0.0, 1.0 / np.sqrt(few_variance), 0.0)
-    observed = np.nan_to_num(few) * weight
+    usable = (few_variance > 0.0) & np.isfinite(few_variance) & np.isfinite(few)
+    weight = np.where(usable, 1.0 / np.sqrt(np.where(usable, few_variance, 1.0)), 0.0)
+    observed = np.where(usable, few, 0.0) * weight
 
-    def residual(parameters: Floats) -> Floats:
+    def explained(parameters: Floats) -> Floats:
         model = build(_shared(parameters))
         refined = refine(few, variance=few_variance, model=model, workers=workers)
-        explained = np.nan_to_num(fitted_patterns(model, refined)) * weight
-        return np.asarray(observed - explained, dtype=np.float64).ravel()
+        return fitted_patterns(model, refined) * weight
+
+    def residual(parameters: Floats) -> Floats:
+        return np.asarray(observed - np.nan_to_num(explained(parameters))).ravel()
+
+    def jacobian(parameters: Floats) -> Floats:
+        here = explained(parameters)
+        steps = np.diag(np.where(parameters + _DIFFERENCE < _UPPER, _DIFFERENCE, -_DIFFERENCE))
+        slopes = [(here - explained(parameters + step)) / step.sum() for step in steps]
+        return np.stack([np.nan_to_num(slope).ravel() for slope in slopes], axis=1)
 
     fit = least_squares(
-        residual, _parameters(start), bounds=(_LOWER, _UPPER), diff_step=1e-2,
-        x_scale=[0.5, 0.5, 0.2], ftol=1e-5, xtol=1e-4, max_nfev=12,
+        residual, _parameters(start), jac=jacobian, bounds=(_LOWER, _UPPER),
+        x_scale=[0.5, 0.5, 0.2], ftol=1e-8, xtol=1e-4, max_nfev=20,
     )  # fmt: skip
     return _shared(fit.x)
 
@@ -91,29 +94,37 @@ def _good_voxels(
     model: LatticeModel,
     workers: int | None,
 ) -> NDArray[np.int64]:
-    """Return voxels with more of the phase than most, spread over the map."""
+    """Return voxels with more of the phase than most, spread over the map.
+
+    What is most is told by a quantile, so that a hot voxel or two cannot set the standard.
+    """
     tried = np.arange(0, len(patterns), max(1, len(patterns) // _TRIED))
     refined = refine(patterns[tried], variance=variance[tried], model=model, workers=workers)
     scale = np.where(refined.status == Status.CONVERGED, refined.scale, 0.0)
-    full = scale[scale > 0.5 * scale.max(initial=0.0)]
-    if full.size == 0:
+    present = scale[scale > 0.0]
+    if present.size == 0:
         return np.zeros(0, np.int64)
+    full = present[present > 0.5 * np.quantile(present, 0.95)]
     rich = tried[scale >= np.median(full)]
-    return rich[:: max(1, rich.size // _VOXELS)][:_VOXELS]
+    spread = np.linspace(0, rich.size - 1, min(rich.size, _VOXELS))
+    return np.asarray(rich[np.round(spread).astype(np.int64)])
 
 
 def _parameters(shared: Shared) -> Floats:
-    """Parameters of order one: strain in 1e-3, broadening by size in 1/(100 nm), ΔB in Å²."""
+    """Parameters of order one: squared strain in 1e-6, 1/size in 1/(100 nm), ΔB in Å².
+
+    Widths are linear in the square of a strain, which therefore can be fitted from zero.
+    """
     return np.clip(
-        [shared.strain * 1e3, 100.0 / shared.crystallite_size_nm, shared.b_iso_change_A2],
+        [(shared.strain * 1e3) ** 2, 100.0 / shared.crystallite_size_nm, shared.b_iso_change_A2],
         _LOWER + 1e-3, _UPPER - 1e-3,
     )  # fmt: skip
 
 
 def _shared(parameters: Floats) -> Shared:
-    strain, inverse_size, b_iso_change = (float(p) for p in parameters)
+    squared_strain, inverse_size, b_iso_change = (float(p) for p in parameters)
     return Shared(
         crystallite_size_nm=100.0 / inverse_size,
-        strain=strain * 1e-3,
+        strain=float(np.sqrt(max(squared_strain, 0.0))) * 1e-3,
         b_iso_change_A2=b_iso_change,
     )

@@ -1,45 +1,104 @@
 """Where to start each voxel's lattice parameter: the best match on a coarse grid.
 
-All voxels share one weight per channel here (the inverse of the median variance), so that the
-match with every template is one matrix product.
+All voxels share one weight per channel here (the inverse of the mean variance), so that the match
+with every template is one matrix product. A parabola through the best match and its neighbours
+places the start between templates.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 8192
-_COARSENESS = 3
-"""Every third template: the basin of convergence is a peak's width, some twenty templates."""
+from xrdct.compiled import compiled
+
+Floats = NDArray[np.float64]
+Float32s = NDArray[np.float32]
+
+_COARSENESS = 4
+"""Every fourth template: the basin of convergence is a peak's width, some twenty templates."""
+_SAMPLED = 512
+"""Voxels from which the mean variance is taken."""
 
 
-def start_index(
-    patterns: NDArray[np.float32],
-    *,
-    variance: NDArray[np.float32],
-    model_templates: NDArray[np.float64],
-    linear: NDArray[np.float64],
-) -> NDArray[np.int64]:
-    """Return the index of the template that explains most of each pattern, shape (voxel,).
+@dataclass(frozen=True, eq=False)
+class StartGrid:
+    """Templates to match with, orthogonal to the linear patterns and of equal norm."""
 
-    The part of pattern and template that the ``linear`` patterns explain is projected out, and the
-    amount must be positive.
-    """
-    sample = variance[:: max(1, len(variance) // 512)]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        positive = np.where(sample > 0.0, sample, np.nan).astype(float)
-    counted = np.isfinite(positive).sum(axis=0)
-    typical = np.nansum(positive, axis=0) / np.maximum(counted, 1)
-    root_weight = np.where(typical > 0.0, 1.0 / np.sqrt(np.maximum(typical, 1e-300)), 0.0)
+    matched: Float32s
+    """Shape (channel, match)."""
+    counts: NDArray[np.bool_]
+    """Channels that are measured at all, shape (channel,)."""
+    last: int
+    """Number of the last template."""
+
+
+def start_grid(variance: Float32s, *, templates: Floats, linear: Floats) -> StartGrid:
+    """Return what :func:`start_positions` needs for patterns of such ``variance``."""
+    sample = variance[:: max(1, len(variance) // _SAMPLED)].astype(float)
+    usable = (sample > 0.0) & np.isfinite(sample)
+    typical = np.where(usable, sample, 0.0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1)
+    counts = typical > 0.0
+    root_weight = np.where(counts, 1.0 / np.sqrt(np.where(counts, typical, 1.0)), 0.0)
     basis, _ = np.linalg.qr((linear * root_weight).T)
-    coarse = np.arange(0, len(model_templates), _COARSENESS)
-    weighted = model_templates[coarse] * root_weight
+    weighted = templates[::_COARSENESS] * root_weight
     weighted -= (weighted @ basis) @ basis.T
-    norms = np.linalg.norm(weighted, axis=1)
-    matched = (weighted / np.maximum(norms, 1e-300)[:, None] * root_weight).astype(np.float32).T
-    best = np.empty(len(patterns), np.int64)
-    for first in range(0, len(patterns), _BLOCK):
-        block = np.nan_to_num(patterns[first : first + _BLOCK], nan=0.0, posinf=0.0, neginf=0.0)
-        best[first : first + _BLOCK] = coarse[np.argmax(block @ matched, axis=1)]
-    return best
+    norms = np.linalg.norm(weighted, axis=1, keepdims=True)
+    matched = weighted / np.maximum(norms, 1e-300) * root_weight
+    return StartGrid(
+        matched=np.ascontiguousarray(matched.T, dtype=np.float32),
+        counts=counts,
+        last=len(templates) - 1,
+    )
+
+
+def start_positions(patterns: Float32s, *, grid: StartGrid) -> Floats:
+    """Return where, counted in templates, each pattern is explained best, shape (voxel,).
+
+    The part that the linear patterns explain is left out, and the amount must be positive.
+    """
+    match = _bridged(patterns, grid.counts) @ grid.matched
+    best = np.argmax(match, axis=1)
+    middle = np.clip(best, 1, match.shape[1] - 2)
+    rows = np.arange(len(match))
+    before, here, after = (match[rows, middle + shift].astype(float) for shift in (-1, 0, 1))
+    bend = before - 2.0 * here + after
+    shift = np.where(bend < 0.0, 0.5 * (before - after) / np.where(bend < 0.0, bend, 1.0), 0.0)
+    top = np.where(best == middle, middle + shift, best)
+    return np.asarray(np.clip(_COARSENESS * top, 0.0, grid.last))
+
+
+@compiled
+def _bridged(patterns: Float32s, counts: NDArray[np.bool_]) -> Float32s:
+    """Copy patterns, with lines drawn across channels that hold no number; zero where none count.
+
+    A hole left at zero would look like a deep valley in the background.
+    """
+    filled = np.empty_like(patterns)
+    for voxel in range(patterns.shape[0]):
+        row, out = patterns[voxel], filled[voxel]
+        holes = 0
+        for c in range(row.size):
+            known = np.isfinite(row[c])
+            out[c] = row[c] if counts[c] & known else np.float32(0.0)
+            holes += counts[c] & (not known)
+        if holes > 0:
+            _bridge(row, counts, out)
+    return filled
+
+
+@compiled
+def _bridge(row: Float32s, counts: NDArray[np.bool_], out: Float32s) -> None:
+    """Fill the holes of one pattern: linearly between its numbers, level beyond the last ones."""
+    last = -1
+    for c in range(row.size):
+        if counts[c] and np.isfinite(row[c]):
+            left = row[last] if last >= 0 else row[c]
+            for hole in range(last + 1, c):
+                share = np.float32((hole - last) / (c - last))
+                out[hole] = left + share * (row[c] - left) if counts[hole] else np.float32(0.0)
+            last = c
+    for hole in range(last + 1, row.size):
+        out[hole] = row[last] if counts[hole] and last >= 0 else np.float32(0.0)

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from phantoms.packing import pack_slice
-from phantoms.particle import Particle, RadialLaw, Shell
+from phantoms.packing import Packing, pack_slice
+from phantoms.particle import Coordinate, Particle, RadialLaw, Shell
 from phantoms.sample import Sample
 from xrdct.errors import InputError
 from xrdct.spec import Spec
@@ -34,7 +34,7 @@ class Particle1(Spec):
     diameter_um: float = Field(18.0, gt=1.0, le=100.0)
     filled_fraction: float = Field(1.0, ge=0.0, le=1.0)
     """Share of the extractable lithium that is in place: the state of discharge."""
-    z_um: float = 0.0
+    z_um: Coordinate = 0.0
 
 
 class Particle2(Spec):
@@ -45,7 +45,7 @@ class Particle2(Spec):
     filled_fraction: float = Field(0.9, ge=0.0, le=1.0)
     rock_salt_weight_fraction: float = Field(0.26, ge=0.0, le=0.9)
     strain: float = Field(5e-4, ge=0.0, le=0.02)
-    z_um: float = 0.0
+    z_um: Coordinate = 0.0
 
 
 class Electrode(Spec):
@@ -55,9 +55,9 @@ class Electrode(Spec):
     diameter_um: float = Field(1000.0, gt=10.0, le=5000.0)
     volume_fraction: float = Field(0.5, gt=0.0, lt=0.7)
     median_particle_um: float = Field(5.0, gt=0.1)
-    sigma_log: float = Field(0.45, gt=0.0, le=1.5)
+    sigma_log: float = Field(0.45, ge=0.01, le=1.5)
     smallest_particle_um: float = Field(1.5, gt=0.1)
-    largest_particle_um: float = Field(20.0, gt=0.1)
+    largest_particle_um: float = Field(20.0, gt=0.1, le=1000.0)
     filled_fraction: float = Field(0.9, ge=0.0, le=1.0)
     filled_spread: float = Field(0.04, ge=0.0, le=0.5)
     filled_gradient: float = Field(0.11, ge=-0.5, le=0.5)
@@ -68,9 +68,23 @@ class Electrode(Spec):
     shell_share: float = Field(0.2, ge=0.0, le=1.0)
     """Share of particles with 4 wt % Li2MnO3 in their outer micrometre."""
     porosity: float = Field(0.05, ge=0.0, lt=0.9)
-    crystallite_size_nm: float = Field(200.0, gt=1.0)
+    crystallite_size_nm: float = Field(200.0, gt=1.0, le=1e5)
     strain: float = Field(5e-4, ge=0.0, le=0.02)
-    z_um: float = 0.0
+    z_um: Coordinate = 0.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Electrode:
+        if self.smallest_particle_um >= self.largest_particle_um:
+            raise ValueError(
+                f"smallest_particle_um ({self.smallest_particle_um:g}) must lie below "
+                f"largest_particle_um ({self.largest_particle_um:g})"
+            )
+        if self.largest_particle_um > self.diameter_um:
+            raise ValueError(
+                f"largest_particle_um ({self.largest_particle_um:g}) must not exceed the "
+                f"electrode's diameter_um ({self.diameter_um:g})"
+            )
+        return self
 
 
 LibrarySpec = Particle1 | Particle2 | Electrode
@@ -92,9 +106,9 @@ def library_spec(options: Mapping[str, Any]) -> LibrarySpec:
     Raises InputError for an unknown name; pydantic.ValidationError for unknown or bad options.
     """
     name = options.get("library")
-    if name not in _SPECS:
+    if not isinstance(name, str) or name not in _SPECS:
         raise InputError(f"no sample named {name!r} in the library, which has {', '.join(_SPECS)}")
-    return _SPECS[str(name)].model_validate(dict(options))
+    return _SPECS[name].model_validate(dict(options))
 
 
 def build(spec: LibrarySpec, *, seed: int) -> Sample:
@@ -142,15 +156,7 @@ def _particle_2(spec: Particle2) -> Particle:
 
 
 def _electrode(spec: Electrode, seed: int) -> Sample:
-    packing = pack_slice(
-        electrode_diameter_um=spec.diameter_um,
-        volume_fraction=spec.volume_fraction,
-        median_diameter_um=spec.median_particle_um,
-        sigma_log=spec.sigma_log,
-        min_diameter_um=spec.smallest_particle_um,
-        max_diameter_um=spec.largest_particle_um,
-        seed=seed,
-    )
+    packing = _packed(spec, seed)
     sequence = np.random.SeedSequence(seed, spawn_key=_COMPOSITION_KEY)
     rng = np.random.Generator(np.random.Philox(sequence))
     n = len(packing.diameters_um)
@@ -178,6 +184,23 @@ def _electrode(spec: Electrode, seed: int) -> Sample:
         for i in range(n)
     )
     return Sample(particles, z_um=spec.z_um)
+
+
+def _packed(spec: Electrode, seed: int) -> Packing:
+    """Pack the electrode; a complaint names the options as they are called here."""
+    try:
+        return pack_slice(
+            electrode_diameter_um=spec.diameter_um,
+            volume_fraction=spec.volume_fraction,
+            median_diameter_um=spec.median_particle_um,
+            sigma_log=spec.sigma_log,
+            min_diameter_um=spec.smallest_particle_um,
+            max_diameter_um=spec.largest_particle_um,
+            seed=seed,
+        )
+    except InputError as error:
+        message = str(error).replace("median_diameter_um", "median_particle_um")
+        raise InputError(f"sample: {message}") from error
 
 
 def _coating() -> tuple[Shell, ...]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from xrdct.spec import Spec
+
+Coordinate = Annotated[float, Field(ge=-1e5, le=1e5)]
+"""A position in µm, within 10 cm."""
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Content = Annotated[float, Field(ge=-10.0, le=10.0)]
+"""Atoms in a formula; which of them are possible, :mod:`phantoms.stoichiometry` says."""
 
 
 class RadialLaw(Spec):
@@ -17,8 +24,8 @@ class RadialLaw(Spec):
     v(r) = core + (surface − core)·(r/R)^exponent
     """
 
-    core: float
-    surface: float
+    core: Content
+    surface: Content
     exponent: float = Field(1.0, gt=0.0, le=50.0)
 
     def at(self, r_over_R: ArrayLike) -> NDArray[np.float64]:
@@ -33,8 +40,8 @@ class RadialLaw(Spec):
 class RadialTable(Spec):
     """A quantity tabulated over relative radius, linear between the nodes."""
 
-    r_over_R: tuple[float, ...]
-    value: tuple[float, ...]
+    r_over_R: tuple[Fraction, ...]
+    value: tuple[Content, ...]
 
     @model_validator(mode="after")
     def _increasing(self) -> RadialTable:
@@ -46,10 +53,24 @@ class RadialTable(Spec):
 
     def at(self, r_over_R: ArrayLike) -> NDArray[np.float64]:
         """Return the value at relative radius r/R (constant beyond the ends)."""
-        return np.interp(np.asarray(r_over_R, dtype=float), self.r_over_R, self.value)
+        return np.asarray(np.interp(np.asarray(r_over_R), self.r_over_R, self.value))
 
 
-Law = float | RadialLaw | RadialTable
+def _kind_of_law(given: Any) -> str:
+    """Tell by its keys which law a table means, so that a mistake in it is told as one of that."""
+    if isinstance(given, RadialTable):
+        return "RadialTable"
+    if isinstance(given, Mapping):
+        return "RadialTable" if {"r_over_R", "value"} & set(given) else "RadialLaw"
+    return "RadialLaw" if isinstance(given, RadialLaw) else "number"
+
+
+Law = Annotated[
+    Annotated[Content, Tag("number")]
+    | Annotated[RadialLaw, Tag("RadialLaw")]
+    | Annotated[RadialTable, Tag("RadialTable")],
+    Discriminator(_kind_of_law),
+]
 """A constant, or a law over the relative radius."""
 
 
@@ -60,7 +81,14 @@ def law_values(law: Law, r_over_R: ArrayLike) -> NDArray[np.float64]:
     return np.full(np.shape(r_over_R), float(law))
 
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+def _kind_of_weight_fraction(given: Any) -> str:
+    return "pair" if isinstance(given, list | tuple) else "number"
+
+
+WeightFraction = Annotated[
+    Annotated[Fraction, Tag("number")] | Annotated[tuple[Fraction, Fraction], Tag("pair")],
+    Discriminator(_kind_of_weight_fraction),
+]
 
 
 class Shell(Spec):
@@ -71,9 +99,15 @@ class Shell(Spec):
     """
 
     phase: str
+    """A built-in crystal, or the path of a CIF file."""
     thickness_um: float = Field(gt=0.0)
-    weight_fraction: Fraction | tuple[Fraction, Fraction]
+    weight_fraction: WeightFraction
     depth_um: float = Field(0.0, ge=0.0)
+
+    @property
+    def borders_um(self) -> tuple[float, float]:
+        """Depths at which the layer begins and ends."""
+        return self.depth_um, self.depth_um + self.thickness_um
 
     def weight_fraction_at(self, depth_um: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weight fraction of the phase at a depth below the particle's surface."""
@@ -91,7 +125,7 @@ class Particle(Spec):
     between 0 and 0.10 (see :mod:`phantoms.stoichiometry`).
     """
 
-    centre_um: tuple[float, float, float]
+    centre_um: tuple[Coordinate, Coordinate, Coordinate]
     diameter_um: float = Field(gt=0.0, le=1000.0)
     x: Law = 1.0
     y: Law = 0.0

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from phantoms.packing import overlapping_pair
 from phantoms.particle import Particle, law_values
-from phantoms.stoichiometry import filled_fraction, lattice
-from xrdct.crystal import Crystal, load_crystal
+from phantoms.particle_rules import check_contents, check_shells, named
+from phantoms.stoichiometry import lattice
+from xrdct.crystal import Crystal
+from xrdct.crystal_source import find_crystal
 from xrdct.errors import InputError
 
 SPINEL = "LiMn2O4"
@@ -35,27 +37,22 @@ class Sample:
     particles: tuple[Particle, ...]
     z_um: float = 0.0
     crystals: dict[str, Crystal] = field(default_factory=dict)
-    """Crystal of every phase named in a shell; filled from the built-in ones where missing."""
+    """Crystal of every phase named in a shell; found by that name where missing."""
 
     def __post_init__(self) -> None:
         pair = overlapping_pair(
             self.centres_um, 2.0 * self.radii_um, tolerance_um=_OVERLAP_TOLERANCE_UM
         )
         if pair is not None:
-            raise InputError(
-                f"particles must not overlap, but particles {pair[0]} and {pair[1]} do "
-                f"(centres {self.particles[pair[0]].centre_um} and "
-                f"{self.particles[pair[1]].centre_um} µm)"
-            )
+            first, second = (named(self.particles[i], i) for i in pair)
+            raise InputError(f"particles must not overlap, but {first} and {second} do")
+        check_contents(self.particles)
+        check_shells(self.particles, spinel=SPINEL)
         crystals = {name: self._crystal(name) for name in self.extra_phases}
         object.__setattr__(self, "crystals", crystals)
-        _check_contents(self.particles)
-        for number, particle in enumerate(self.particles):
-            if particle.shells:
-                _check_shells(particle, number)
 
     def _crystal(self, name: str) -> Crystal:
-        return self.crystals[name] if name in self.crystals else load_crystal(name)
+        return self.crystals[name] if name in self.crystals else find_crystal(name)
 
     @property
     def centres_um(self) -> NDArray[np.float64]:
@@ -79,37 +76,6 @@ class Sample:
             return 0.0
         reach = np.hypot(self.centres_um[:, 0], self.centres_um[:, 1]) + self.radii_um
         return float(2.0 * reach.max())
-
-
-def _check_contents(particles: tuple[Particle, ...]) -> None:
-    """Check x and y of all particles at once; only where one fails look for which."""
-    if not particles:
-        return
-    try:
-        _check_content(particles)
-    except InputError:
-        for number, particle in enumerate(particles):
-            try:
-                _check_content((particle,))
-            except InputError as error:
-                raise InputError(f"particle {number}: {error}") from error
-        raise
-
-
-def _check_content(particles: tuple[Particle, ...]) -> None:
-    nodes = np.linspace(0.0, 1.0, 33)
-    x = np.array([law_values(p.x, nodes) for p in particles])
-    filled_fraction(x, y=np.array([law_values(p.y, nodes) for p in particles]))
-
-
-def _check_shells(particle: Particle, number: int) -> None:
-    depth_um = np.linspace(0.0, particle.radius_um, 257)
-    total = sum((s.weight_fraction_at(depth_um) for s in particle.shells), np.zeros(257))
-    if np.max(total) > 1.0 + 1e-12:
-        raise InputError(
-            f"particle {number}: weight fractions of its shells add up to {np.max(total):.3g} "
-            "at some depth, but must not exceed 1"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +168,7 @@ def _layer_edges(particle: Particle, layer_um: float) -> NDArray[np.float64]:
     edges = np.linspace(0.0, radius_um, count + 1)
     if not particle.shells:
         return edges
-    depths = [d for s in particle.shells for d in (s.depth_um, s.depth_um + s.thickness_um)]
+    depths = [d for s in particle.shells for d in s.borders_um]
     borders = [radius_um - d for d in depths if 0.0 < d < radius_um]
     return np.unique(np.concatenate([edges, borders]))
 

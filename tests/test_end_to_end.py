@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import convolve1d, gaussian_filter
 
 from forward.settings import Effects
 from forward.simulate import prepare, simulate_scan
@@ -15,6 +16,7 @@ from phantoms.particle import Particle
 from validation.experiment import Experiment, ParticleList, load_experiment
 from validation.metrics import lattice_metrics
 from validation.steps import simulate
+from validation.truth import truth_on_grid
 from xrdct.instrument import Beam, Geometry
 from xrdct.scan import Scan
 
@@ -153,19 +155,48 @@ def test_nothing_in_the_beam_is_no_material_anywhere():
         assert lattice_metrics(maps, truth)["interior"]["n_voxels"] == 0
 
 
+def blurred_truth_A(experiment, *, fine=5):
+    """The lattice parameter that a perfect but blurred reconstruction would show.
+
+    Amounts and amounts × a, on a grid ``fine`` times finer, convolved with the beam's Gaussian and
+    with the triangle that linear interpolation between offsets is.
+    """
+    scan, beam = experiment.scan, experiment.beam
+    finer = Scan(n_offsets=scan.n_offsets * fine, step_um=scan.step_um / fine, n_angles=1)
+    truth = truth_on_grid(experiment.build_sample(), scan=finer, beam_height_um=beam.height_um)
+    ramp = np.arange(1.0, fine + 1.0)
+    triangle = np.concatenate([ramp, ramp[-2::-1]]) / fine**2
+    sigma = beam.width_um / 2.3548 / finer.step_um
+
+    def blurred(image):
+        image = gaussian_filter(image, sigma)
+        image = convolve1d(convolve1d(image, triangle, axis=0), triangle, axis=1)
+        return image[fine // 2 :: fine, fine // 2 :: fine]
+
+    amount = blurred(truth.volume_fraction)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return blurred(np.nan_to_num(truth.a_A) * truth.volume_fraction) / amount
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [101, 102, 103])
-def test_electrodes_not_tuned_on_whole_in_view(seed):
-    # The same bound on random electrodes that nothing was tuned on: 100 µm, all in view, angles
-    # enough (π/2 · 100 < 200), hard gradients, unknowns drawn.
+@pytest.mark.parametrize("seed", [101, 102])
+def test_error_in_view_is_the_blur_of_beam_and_interpolation(seed):
+    # Law: with angles enough, the sample in view, no noise and no parallax, filtered back
+    # projection shows the sample convolved with the beam and the interpolation. Small particles
+    # with 6 mÅ/µm are then off by −0.4 mÅ; predicted from the sample alone, 0.1 mÅ is left (the
+    # recipe's profile, and its structure without x and y). Electrodes that nothing was tuned on.
     experiment = load_experiment(EXAMPLES / "roi.toml", seed=seed).model_copy(
         update={
             "sample": Electrode(diameter_um=100.0, volume_fraction=0.45),
             "scan": Scan(n_offsets=121, step_um=1.0, n_angles=240),
             "scans": {},
-            "effects": QUIET,
+            "effects": Effects(noise=False, parallax=False),
         }
     )
-    simulated = simulate(experiment)
-    figures = lattice_metrics(recover(simulated.raw), simulated.truth)["eroded"]
-    assert figures["rms_A"] <= 0.6e-3
+    truth, maps = recovered(experiment)
+    judged = truth.eroded & ~truth.two_lattices & np.isfinite(maps.a_A)
+    predicted = (blurred_truth_A(experiment) - truth.a_A)[judged]
+    found = (maps.a_A - truth.a_A)[judged]
+    assert np.mean(found) < -0.2e-3
+    assert abs(np.mean(found - predicted)) < 0.1e-3
+    assert np.std(found - predicted) < 0.5 * np.std(found)

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,12 +25,19 @@ Seed = Annotated[
     typer.Option(min=0, help="Reseed packing, composition and noise.", show_default=False),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Threads to use [default: all].", show_default=False)
+    int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace results that are already there.")]
 RecipeFile = Annotated[
-    Path | None, typer.Option("--recipe", metavar="RECIPE.toml", show_default=False)
+    Path | None,
+    typer.Option(
+        "--recipe", metavar="RECIPE.toml", show_default="that of the scan",
+        help="How to analyse; the scan's calibration is kept unless it brings one.",
+    ),
+]  # fmt: skip
+Folder = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")
 ]
 Progress = Callable[[str, float], None]
 
@@ -38,7 +45,7 @@ Progress = Callable[[str, float], None]
 @app.command()
 def run(
     experiment: ExperimentFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR")],
+    output: Folder,
     recipe: RecipeFile = None,
     seed: Seed = None,
     workers: Workers = None,
@@ -64,7 +71,9 @@ def run(
 @app.command()
 def simulate(
     experiment: ExperimentFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="SCAN.h5")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="SCAN.h5", help="File for the raw scan.")
+    ],
     truth: Annotated[
         Path | None, typer.Option(metavar="TRUTH.h5", help="Also write the truth.")
     ] = None,
@@ -75,21 +84,29 @@ def simulate(
 ) -> None:
     """Measure an experiment by simulation and write the raw scan."""
     from validation.experiment import load_experiment
-    from validation.run import write_simulated
+    from validation.outputs import check_outputs
+    from validation.run import other_scan_path, write_simulated
     from validation.steps import simulate as simulate_experiment
 
     loaded = load_experiment(experiment, seed=seed)
-    _refuse_existing([output, *([truth] if truth else [])], force)
+    others = [other_scan_path(output, name) for name in loaded.scans]
+    files = [output, *others, *([truth] if truth else [])]
+    check_outputs(files, force=force, inputs=[experiment])
     with _progress(quiet) as progress:
         simulated = simulate_experiment(loaded, workers=workers, progress=progress)
         write_simulated(simulated, output, truth=truth, experiment=loaded)
-    _say(f"{loaded.scan.n_points} points written to {output}", quiet)
+    for path, scan in zip([output, *others], [loaded.scan, *loaded.scans.values()], strict=True):
+        _say(f"{scan.n_points} points written to {path}", quiet)
+    if truth:
+        _say(f"truth written to {truth}", quiet)
 
 
 @app.command()
 def recover(
     scan: Annotated[Path, typer.Argument(metavar="SCAN.h5", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="MAPS.h5")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="MAPS.h5", help="File for the maps.")
+    ],
     recipe: RecipeFile = None,
     workers: Workers = None,
     force: Force = False,
@@ -101,11 +118,12 @@ def recover(
     from inverse.maps import write_maps
     from inverse.recover import recover as recover_maps
     from validation.experiment import load_recipe
+    from validation.outputs import check_outputs
     from validation.run import chosen_recipe
     from xrdct.rawfile import read_raw_scan
 
     given = load_recipe(recipe) if recipe else None
-    _refuse_existing([output], force)
+    check_outputs([output], force=force, inputs=[scan, *([recipe] if recipe else [])])
     with _progress(quiet) as progress:
         raw = read_raw_scan(scan)
         maps = recover_maps(
@@ -119,16 +137,18 @@ def recover(
 def validate(
     maps: Annotated[Path, typer.Argument(metavar="MAPS.h5", show_default=False)],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH.h5", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR")],
+    output: Folder,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Score maps against the truth: metrics.json and report.html."""
+    from validation.outputs import check_outputs, prepare_folder
     from validation.run import RunFiles, validate_files
     from validation.scorecard import summary
 
     files = RunFiles(output)
-    _refuse_existing([files.metrics, files.report], force)
+    prepare_folder(output)
+    check_outputs([files.metrics, files.report], force=force)
     metrics = validate_files(maps, truth, output)
     _say(summary(metrics), quiet)
     _say(f"report: {files.report}", quiet)
@@ -156,14 +176,6 @@ def check(experiment: ExperimentFile, seed: Seed = None) -> None:
         typer.echo(f"{name:<20} {value}")
     for warning in told.warnings:
         typer.echo(f"warning: {warning}")
-
-
-def _refuse_existing(paths: list[Path], force: bool) -> None:
-    for path in paths:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, but a file is to be written there")
-        if path.exists() and not force:
-            raise InputError(f"{path} already exists: choose another name, or use --force")
 
 
 def _say(text: str, quiet: bool) -> None:
@@ -213,11 +225,20 @@ def _line_per_step() -> Progress:
 def main() -> None:
     """Run the command line; what a user can mend is one line and exit code 2."""
     try:
-        app()
+        app(prog_name="xrdct-twin")
     except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(2) from None
+        _fail(str(error))
+    except MemoryError as error:
+        _fail(f"not enough memory{f': {error}' if str(error) else ''}")
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
-        typer.echo(f"error: {error.strerror or error}{place}", err=True)
-        raise SystemExit(2) from None
+        _fail(f"{error.strerror or error}{place}")
+
+
+def _fail(sentence: str) -> NoReturn:
+    typer.echo(f"error: {' '.join(sentence.split())}", err=True)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

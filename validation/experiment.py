@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from forward.calibrant import Calibrant
 from forward.instrument import Unknowns
 from forward.settings import Accuracy, Effects
 from inverse.recipe import Recipe
-from phantoms.library import LibrarySpec, build, library_spec
-from phantoms.particle import Particle
+from phantoms.library import LibrarySpec, build, library_names, library_spec
+from phantoms.particle import Coordinate, Particle
 from phantoms.sample import Sample
+from validation.complaints import quoted, sentence
+from validation.crystals import check_crystal, check_lines, check_recipe, placed_recipe
+from validation.feasible import check_half_turn, check_photons, check_rings
 from xrdct.crystal_source import find_crystal
 from xrdct.errors import InputError
 from xrdct.instrument import Beam, Detector, Geometry
@@ -33,13 +36,15 @@ from xrdct.spec import Spec
 
 SpecT = TypeVar("SpecT", bound=Spec)
 _LARGEST_FILE_BYTES = 50 * 2**20
+_FEWEST_CALIBRANT_LINES = 2
+_SCAN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
 class ParticleList(Spec):
     """A sample written particle by particle."""
 
     particles: tuple[Particle, ...]
-    z_um: float = 0.0
+    z_um: Coordinate = 0.0
 
 
 class Experiment(Spec):
@@ -78,19 +83,49 @@ class Experiment(Spec):
     @classmethod
     def _names(cls, scans: dict[str, Scan]) -> dict[str, Scan]:
         for name in scans:
-            if not name.isidentifier() or name in {MAIN, "entry"}:
+            if not _SCAN_NAME.fullmatch(name) or name in {MAIN, "entry"}:
                 raise ValueError(
-                    f"a scan cannot be named {name!r}: use letters, digits and _, and neither "
-                    f"{MAIN!r} nor 'entry'"
+                    f"a scan cannot be named {name[:40]!r}: use up to 40 letters, digits and _, "
+                    f"and neither {MAIN!r} nor 'entry'"
                 )
         return scans
+
+    def check(self) -> None:
+        """Raise InputError, naming the key, for what would stop the simulation later.
+
+        That is a list of particles that cannot be, a crystal that is missing or broken or shows no
+        line, or a scan that cannot be reconstructed. A random sample is not drawn.
+        """
+        if isinstance(self.sample, ParticleList):
+            for phase, key in _shell_phases(self.sample).items():
+                check_crystal(phase, key=key, folder=self.folder)
+            with _told_of("sample"):
+                self.build_sample()
+        check_half_turn(self.scan, key="scan")
+        exposures_s = {key: scan.exposure_s for key, scan in self.all_scans().items()}
+        check_photons(self.beam, exposures_s | {"calibrant": self.calibrant.exposure_s})
+        check_recipe(self.recipe, folder=self.folder, key="recipe.")
+        check_crystal(self.calibrant.crystal, key="calibrant.crystal", folder=self.folder)
+        shown = {
+            "recipe.phase.crystal": (self.recipe.phase.crystal, 1),
+            "calibrant.crystal": (self.calibrant.crystal, _FEWEST_CALIBRANT_LINES),
+        }
+        for key, (crystal, least) in shown.items():
+            check_lines(
+                crystal, key=key, folder=self.folder, least=least, beam=self.beam,
+                geometry=self.geometry,
+            )  # fmt: skip
+        check_rings(self.geometry, detector=self.detector, beam=self.beam)
+
+    def all_scans(self) -> dict[str, Scan]:
+        """Return all scans by their keys in a file, the one to reconstruct first."""
+        return {"scan": self.scan, **{f"scans.{name}": s for name, s in self.scans.items()}}
 
     def build_sample(self) -> Sample:
         """Return the sample; random ones are drawn with the experiment's seed."""
         if not isinstance(self.sample, ParticleList):
             return build(self.sample, seed=self.seed)
-        phases = {s.phase for p in self.sample.particles for s in p.shells}
-        crystals = {phase: find_crystal(phase, folder=self.folder) for phase in phases}
+        crystals = {p: find_crystal(p, folder=self.folder) for p in _shell_phases(self.sample)}
         return Sample(self.sample.particles, z_um=self.sample.z_um, crystals=crystals)
 
     def config_json(self) -> str:
@@ -102,18 +137,30 @@ class Experiment(Spec):
         return hashlib.sha256(self.config_json().encode()).hexdigest()
 
 
+def _shell_phases(sample: ParticleList) -> dict[str, str]:
+    """Return the phases of all shells, each with the key where it is named first."""
+    first: dict[str, str] = {}
+    for i, particle in enumerate(sample.particles):
+        for j, shell in enumerate(particle.shells):
+            first.setdefault(shell.phase, f"sample.particles[{i}].shells[{j}].phase")
+    return first
+
+
 def _sample_spec(table: Mapping[str, Any]) -> LibrarySpec | ParticleList:
     """Choose between a library sample and a list of particles before checking either."""
     if "library" in table and "particles" in table:
         raise InputError("[sample] takes either a library name or particles, not both")
+    if not {"library", "particles"} & set(table):
+        names = ", ".join(library_names())
+        raise InputError(f"[sample] needs particles, or a library name: one of {names}")
+    model: type[LibrarySpec | ParticleList] = ParticleList
+    if "library" in table:
+        with _told_of("sample.library"):
+            model = type(library_spec({"library": table["library"]}))
     try:
-        return library_spec(table) if "library" in table else ParticleList.model_validate(table)
+        return model.model_validate(table)
     except ValidationError as error:
-        raise InputError(_sentence(error, ("sample",), _sample_model(table))) from error
-
-
-def _sample_model(table: Mapping[str, Any]) -> type[BaseModel]:
-    return type(library_spec({"library": table["library"]})) if "library" in table else ParticleList
+        raise InputError(sentence(error, table, model, prefix="sample")) from error
 
 
 def load_experiment(path: Path, *, seed: int | None = None) -> Experiment:
@@ -122,14 +169,26 @@ def load_experiment(path: Path, *, seed: int | None = None) -> Experiment:
     Raises InputError, naming the file and the key, for whatever a user can mend.
     """
     table = read_toml(path)
+    if "folder" in table:
+        raise InputError(f"{path}: unknown key folder: CIF files are looked for beside this file")
     if seed is not None:
         table["seed"] = seed
-    return validated(Experiment, table | {"folder": path.parent}, source=path)
+    experiment = validated(Experiment, table, source=path)
+    experiment = experiment.model_copy(update={"folder": path.parent.resolve()})
+    with _told_of(path):
+        experiment.check()
+    return experiment
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe from a TOML file."""
-    return validated(Recipe, read_toml(path), source=path)
+    """Read a recipe from a TOML file; CIF files named in it are looked for beside it.
+
+    Raises InputError, naming the file and the key, for whatever a user can mend.
+    """
+    recipe = validated(Recipe, read_toml(path), source=path)
+    with _told_of(path):
+        check_recipe(recipe, folder=path.parent)
+    return placed_recipe(recipe, folder=path.parent)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -139,68 +198,29 @@ def read_toml(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST_FILE_BYTES:
         raise InputError(f"{path} is larger than 50 MB")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors add the sig
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file in UTF-8") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers of 4300 digits
         raise InputError(f"{path} is not valid TOML: {error}") from error
 
 
 def validated(model: type[SpecT], table: Mapping[str, Any], *, source: Path) -> SpecT:
     """Return ``table`` as a checked object, or raise InputError with one sentence."""
     try:
-        return model.model_validate(table)
+        accepted = model.model_validate(table)
     except ValidationError as error:
-        raise InputError(f"{source}: {_sentence(error, (), model)}") from error
+        raise InputError(f"{source}: {sentence(error, table, model)}") from error
+    complaint = quoted(table, accepted)
+    if complaint:
+        raise InputError(f"{source}: {complaint}")
+    return accepted
+
+
+@contextmanager
+def _told_of(source: Path | str) -> Iterator[None]:
+    """Put before a complaint what it is about."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-
-
-def _sentence(error: ValidationError, prefix: tuple[str, ...], model: type[BaseModel]) -> str:
-    """Describe the first mistake: where, which rule, what was found."""
-    details = _most_telling(error.errors(include_url=False))
-    where = ".".join((*prefix, *_keys(details["loc"])))
-    if details["type"] == "extra_forbidden":
-        return f"unknown key {where}{_suggestion(details, model)}"
-    if details["type"] == "missing":
-        return f"missing key {where}"
-    message = details["msg"].removeprefix("Value error, ")
-    if not where:
-        return message
-    message = message[0].lower() + message[1:]
-    found = details["input"]
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) else ""
-    return f"{where}: {message}{shown}"
-
-
-def _most_telling(errors: list[ErrorDetails]) -> ErrorDetails:
-    """Prefer an unknown key to what follows from it, such as its correct form being missing."""
-    return next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-
-
-def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """Drop the names of union members, which are not keys of the file."""
-    kept = (p for p in location if isinstance(p, int) or p[:1].islower())
-    return [str(p) for p in kept if p != "float" and not str(p).startswith("tuple[")]
-
-
-def _suggestion(details: ErrorDetails, model: type[BaseModel]) -> str:
-    """Return ': did you mean …?' from the keys of the table in which the mistake is."""
-    *path, wrong = (p for p in details["loc"] if isinstance(p, str))
-    fields: dict[str, Any] = dict(model.model_fields)
-    for part in path:
-        if part in fields:
-            fields = _inner_fields(fields[part].annotation)
-    stems = {name.rsplit("_", 1)[0]: name for name in fields}
-    matches = get_close_matches(wrong, fields, n=1, cutoff=0.6)
-    near = matches[0] if matches else stems.get(wrong.rsplit("_", 1)[0])
-    return f": did you mean {near}?" if near else f" (known here: {', '.join(sorted(fields))})"
-
-
-def _inner_fields(annotation: Any) -> dict[str, Any]:
-    """Return the fields of the first specification found in a type, through unions and tuples."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return dict(annotation.model_fields)
-    for argument in getattr(annotation, "__args__", ()):
-        fields = _inner_fields(argument)
-        if fields:
-            return fields
-    return {}

@@ -61,6 +61,7 @@ _ROWS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("voxels scored", "n_voxels", "", count),
     ("voxels not recovered", "n_not_recovered", "0", count),
     ("voxels with two lattices, counted apart", "n_two_lattices", "", count),
+    ("voxels outside the reconstructed circle", "n_outside_field", "", count),
     ("bias (mÅ)", "bias_A", "0", milli),
     ("RMS error (mÅ)", "rms_A", "0", milli),
     ("robust σ of the error (mÅ)", "robust_sigma_A", "0", milli),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from inverse.maps import Maps, read_maps, write_maps
 from inverse.recipe import Recipe
 from inverse.recover import recover
+from validation.complaints import sentence
 from validation.experiment import Experiment
+from validation.outputs import prepare_folder
 from validation.report import write_report
 from validation.scorecard import scorecard, write_metrics
 from validation.steps import Simulated, experiment_hash, simulate
@@ -42,6 +46,10 @@ class RunFiles:
         """The truth on the same grid."""
         return self.folder / "truth.h5"
 
+    def other_scan(self, name: str) -> Path:
+        """Return where a further raw scan lies."""
+        return other_scan_path(self.scan, name)
+
     @property
     def metrics(self) -> Path:
         """The scorecard; written last, so it marks a complete run."""
@@ -70,23 +78,40 @@ def run(
     """
     files = RunFiles(folder)
     check_folder(files, experiment, force=force)
+    prepare_folder(folder)
     raw = _measured(experiment, files, force=force, workers=workers, progress=progress)
     maps = _recovered(raw, recipe, files, workers=workers, progress=progress)
     return validate_files(files.maps, files.truth, folder, maps=maps)
 
 
 def check_folder(files: RunFiles, experiment: Experiment, *, force: bool) -> None:
-    """Refuse a folder whose results would be lost."""
-    if files.folder.exists() and not files.folder.is_dir():
-        raise InputError(f"{files.folder} is a file, not a folder")
+    """Refuse a folder whose results would be lost: complete ones, or those of another experiment.
+
+    Raises InputError, also for results that cannot be read.
+    """
     if force:
         return
     if files.metrics.exists():
-        raise InputError(f"{files.folder} already holds results: choose another, or use --force")
-    if files.scan.exists() and experiment_hash_of(files.scan) != experiment_hash(experiment):
         raise InputError(
-            f"{files.folder} holds part of another experiment: choose another, or use --force"
+            f"{files.folder} already holds complete results: choose another folder, or use --force"
         )
+    expected = experiment_hash(experiment)
+    for path, hash_of in _hash_readers(files, experiment):
+        if path.exists() and hash_of(path) != expected:
+            raise InputError(
+                f"{path} is of another experiment: choose another folder, or use --force"
+            )
+
+
+def _hash_readers(
+    files: RunFiles, experiment: Experiment
+) -> Iterator[tuple[Path, Callable[[Path], str]]]:
+    """Yield the files that a run takes up, each with how to read whose they are."""
+    for name in experiment.scans:
+        yield files.other_scan(name), experiment_hash_of
+    yield files.scan, experiment_hash_of
+    yield files.truth, lambda path: experiment_hash(read_truth(path).experiment)
+    yield files.maps, lambda path: read_maps(path).experiment_hash
 
 
 def _measured(
@@ -97,11 +122,13 @@ def _measured(
     workers: int | None,
     progress: Progress | None,
 ) -> RawScan:
-    if files.scan.exists() and files.truth.exists() and not force:
+    """Take up a complete measurement, or make one; what lies there stays until then."""
+    needed = [files.scan, files.truth, *map(files.other_scan, experiment.scans)]
+    if all(path.exists() for path in needed) and not force:
         return read_raw_scan(files.scan)
-    for stale in (files.metrics, files.maps, files.truth, files.scan):
-        stale.unlink(missing_ok=True)
     simulated = simulate(experiment, workers=workers, progress=progress)
+    for stale in (files.metrics, files.report, files.maps, *needed):
+        stale.unlink(missing_ok=True)
     write_simulated(simulated, files.scan, truth=files.truth, experiment=experiment)
     return simulated.raw
 
@@ -110,7 +137,7 @@ def write_simulated(
     simulated: Simulated, scan: Path, *, truth: Path | None, experiment: Experiment
 ) -> None:
     """Write the scans, the one to reconstruct last, and the truth if a place for it is given."""
-    others = {name: scan.with_name(f"{scan.stem}_{name}.h5") for name in simulated.others}
+    others = {name: other_scan_path(scan, name) for name in simulated.others}
     for name, raw in simulated.others.items():
         write_raw_scan(raw, others[name])
     if truth is not None:
@@ -119,6 +146,11 @@ def write_simulated(
             timing_s=simulated.timing_s,
         )  # fmt: skip
     write_raw_scan(simulated.raw, scan, linked=others)
+
+
+def other_scan_path(scan: Path, name: str) -> Path:
+    """Return where a further scan lies: beside the one to reconstruct, which links to it."""
+    return scan.with_name(f"{scan.stem}_{name}.h5")
 
 
 def _recovered(
@@ -140,8 +172,16 @@ def _recovered(
 
 
 def chosen_recipe(raw: RawScan, recipe: Recipe | None) -> Recipe:
-    """Return ``recipe`` with the scan's calibration where it brings none, or the scan's own."""
-    stored = Recipe.model_validate(raw.recipe)
+    """Return ``recipe`` with the scan's calibration where it brings none, or the scan's own.
+
+    Raises InputError where the recipe stored with the scan is not valid.
+    """
+    try:
+        stored = Recipe.model_validate(raw.recipe)
+    except ValidationError as error:
+        raise InputError(
+            f"the recipe stored with the scan is not valid: {sentence(error, raw.recipe, Recipe)}"
+        ) from error
     if recipe is None:
         return stored
     if recipe.calibration is None:
@@ -156,7 +196,7 @@ def validate_files(
     maps = maps or read_maps(maps_path)
     metrics, truth = scorecard(maps, read_truth(truth_path))
     files = RunFiles(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare_folder(folder)
     write_report(maps, truth=truth, metrics=metrics, path=files.report)
     write_metrics(metrics, files.metrics)
     return metrics

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from inverse.maps import Maps
+from validation.crystals import phase_name
 from validation.metrics import lattice_metrics
 from validation.steps import experiment_hash
 from validation.truth import Truth
@@ -29,7 +30,7 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
     if maps.experiment_hash != experiment_hash(experiment):
         raise InputError("the maps and the truth come from different experiments")
     truth = known.on_grid_of(maps.scan)
-    lattice = {maps.phase: lattice_metrics(maps, truth)}
+    lattice = {phase_name(maps.phase): lattice_metrics(maps, truth)}
     timing = {
         "phantom": known.timing_s.get("phantom", 0.0),
         "simulate": known.timing_s.get("simulate", 0.0),
@@ -71,16 +72,18 @@ def write_metrics(metrics: dict[str, Any], path: Path) -> None:
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """Return the result in one line."""
-    parts = []
+    """Return the result, one line per phase."""
+    lines = []
     for phase, regions in metrics["lattice"].items():
-        for region, figures in regions.items():
-            if "rms_A" in figures:
-                parts.append(
-                    f"{phase} {region}: {figures['n_voxels']} voxels, "
-                    f"bias {figures['bias_A'] * 1e3:+.3f} mÅ, RMS {figures['rms_A'] * 1e3:.3f} mÅ, "
-                    f"std z {figures['std_z']:.2f}"
-                )
-            else:
-                parts.append(f"{phase} {region}: no voxel to compare")
-    return "; ".join(parts)
+        told = (_told(region, figures) for region, figures in regions.items())
+        lines.append(f"{phase}: {'; '.join(told)}")
+    return "\n".join(lines)
+
+
+def _told(region: str, figures: dict[str, Any]) -> str:
+    if "rms_A" not in figures:
+        return f"{region} no voxel to compare"
+    return (
+        f"{region} {figures['n_voxels']} voxels, bias {figures['bias_A'] * 1e3:+.3f} mÅ, "
+        f"RMS {figures['rms_A'] * 1e3:.3f} mÅ, std z {figures['std_z']:.2f}"
+    )

@@ -15,15 +15,19 @@ from forward.instrument import TrueInstrument, true_instrument
 from forward.simulate import prepare, simulate_scan
 from inverse.calibrate import calibrate
 from inverse.recipe import Recipe
+from validation.crystals import placed, placed_recipe
 from validation.experiment import Experiment
+from validation.feasible import check_one_plane
 from validation.truth import Truth, truth_on_grid
 from xrdct.crystal_source import find_crystal
+from xrdct.errors import InputError
 from xrdct.instrument import ring_acceptance
 from xrdct.rawfile import RawScan
 from xrdct.scan import Scan
 from xrdct.versions import versions
 
 Progress = Callable[[str, float], None]
+_FEWEST_CALIBRANT_PHOTONS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,8 @@ def simulate(
 
     Raises InputError for a sample that cannot be built or a scan that cannot be simulated.
     """
+    experiment.check()
+    check_one_plane(experiment.all_scans())
     tell = progress or (lambda _step, _fraction: None)
     start = perf_counter()
     tell("phantom", 0.0)
@@ -62,7 +68,7 @@ def simulate(
         accuracy=experiment.accuracy, workers=workers,
     )  # fmt: skip
     recipe = with_calibration(experiment, instrument)
-    scans = [experiment.scan, *experiment.scans.values()]
+    scans = list(experiment.all_scans().values())
     measured = [
         _labelled(
             simulate_scan(
@@ -92,15 +98,23 @@ def simulate(
 
 def with_calibration(experiment: Experiment, instrument: TrueInstrument) -> Recipe:
     """Return the experiment's recipe, its calibration measured on the calibrant if not given."""
-    recipe = experiment.recipe
+    folder = experiment.folder
+    recipe = placed_recipe(experiment.recipe, folder=folder)
     if recipe.calibration is not None:
         return recipe
-    calibrant, geometry = experiment.calibrant, experiment.geometry
+    crystal = placed(experiment.calibrant.crystal, folder=folder)
+    calibrant = experiment.calibrant.model_copy(update={"crystal": crystal})
+    geometry = experiment.geometry
     pattern = measure_calibrant(
         calibrant, beam=experiment.beam, detector=experiment.detector, geometry=geometry,
         truth=instrument, effects=experiment.effects, accuracy=experiment.accuracy,
         seed=experiment.seed,
     )  # fmt: skip
+    if pattern.counts.sum() < _FEWEST_CALIBRANT_PHOTONS:
+        raise InputError(
+            f"calibrant.exposure_s ({calibrant.exposure_s:g}) gives {pattern.counts.sum():.0f} "
+            f"photons, but at least {_FEWEST_CALIBRANT_PHOTONS} are needed to calibrate with"
+        )
     acceptance = ring_acceptance(
         geometry, detector=experiment.detector, polarisation=experiment.beam.polarisation
     )
@@ -108,7 +122,7 @@ def with_calibration(experiment: Experiment, instrument: TrueInstrument) -> Reci
     gain = seen / (acceptance + ~seen) / pattern.transmitted
     calibration = calibrate(
         pattern.counts * gain, variance=pattern.counts * gain**2,
-        calibrant=find_crystal(calibrant.crystal, folder=experiment.folder),
+        calibrant=find_crystal(crystal),
         beam=experiment.beam, geometry=geometry,
         crystallite_size_nm=calibrant.crystallite_size_nm,
     )  # fmt: skip

@@ -33,6 +33,78 @@ def _outline_share(dx: float, dy: float, squared_radius: float) -> float:
 
 
 @compiled
+def _layer_at(r_um: float, guess: int, begin: int, end: int, r_outer_um: Floats) -> int:
+    """Return the layer that holds radius ``r_um``, searching from a guess."""
+    layer = min(guess, end - 1)
+    while layer < end - 1 and r_um > r_outer_um[layer]:
+        layer += 1
+    while layer > begin and r_um <= r_outer_um[layer - 1]:
+        layer -= 1
+    return layer
+
+
+@compiled
+def _add_points(
+    dx0: float,
+    dy0: float,
+    dz: float,
+    spacing_um: float,
+    subdivision: int,
+    weight: float,
+    radius_um: float,
+    begin: int,
+    end: int,
+    r_outer_um: Floats,
+    layer_weight: Floats,
+) -> None:
+    """Add ``weight`` to the layer under each sub-point of a pixel.
+
+    The first sub-point lies at (dx0, dy0, dz) µm from the particle's centre; ``layer_weight`` is
+    counted from the particle's first layer.
+    """
+    per_um = (end - begin) / radius_um
+    for sub_y in range(subdivision):
+        dy = dy0 + sub_y * spacing_um
+        for sub_x in range(subdivision):
+            dx = dx0 + sub_x * spacing_um
+            r = np.sqrt(dx * dx + dy * dy + dz * dz)
+            if r < radius_um:
+                layer = _layer_at(r, begin + int(r * per_um), begin, end, r_outer_um)
+                layer_weight[layer - begin] += weight
+
+
+@compiled
+def _move_layers(
+    layer_weight: Floats,
+    begin: int,
+    end: int,
+    a_low_A: Floats,
+    a_high_A: Floats,
+    fraction_low: Floats,
+    fraction_high: Floats,
+    branch: Ints,
+    extra_fraction: Floats,
+    volume: Floats,
+    moment: Floats,
+    extra: Floats,
+) -> None:
+    """Add the layers' compositions to one pixel by their weights, and empty the weights."""
+    for layer in range(begin, end):
+        weight = layer_weight[layer - begin]
+        if weight == 0.0:
+            continue
+        layer_weight[layer - begin] = 0.0
+        low, high, b = fraction_low[layer] * weight, fraction_high[layer] * weight, branch[layer]
+        volume[b] += low
+        moment[b] += low * a_low_A[layer]
+        if high > 0.0:
+            volume[b + 1] += high
+            moment[b + 1] += high * a_high_A[layer]
+        for phase in range(extra.size):
+            extra[phase] += extra_fraction[layer, phase] * weight
+
+
+@compiled
 def rasterise(
     first_row: int,
     last_row: int,
@@ -64,51 +136,44 @@ def rasterise(
     """
     n = volume.shape[1]
     centre_pixel = 0.5 * (n - 1)
-    cell = 1.0 / (subdivision * subdivision)
+    spacing_um = step_um / subdivision
+    corner_um = 0.5 * (step_um - spacing_um)
+    largest = 0
+    for p in range(radii_um.size):
+        largest = max(largest, layer_start[p + 1] - layer_start[p])
+    layer_weight = np.zeros(largest)
     for p in range(radii_um.size):
         reach = radii_um[p] / step_um
         x0 = centres_um[p, 0] / step_um + centre_pixel
         y0 = centres_um[p, 1] / step_um + centre_pixel
-        row_a = max(first_row, int(np.floor(y0 - reach - 0.5)))
-        row_b = min(last_row - 1, int(np.ceil(y0 + reach + 0.5)))
-        column_a = max(0, int(np.floor(x0 - reach - 0.5)))
-        column_b = min(n - 1, int(np.ceil(x0 + reach + 0.5)))
         begin, end = layer_start[p], layer_start[p + 1]
-        n_layers = end - begin
-        per_um = n_layers / radii_um[p]
-        for row in range(row_a, row_b + 1):
-            for column in range(column_a, column_b + 1):
+        for row in range(
+            max(first_row, int(np.floor(y0 - reach - 0.5))),
+            min(last_row - 1, int(np.ceil(y0 + reach + 0.5))) + 1,
+        ):
+            for column in range(
+                max(0, int(np.floor(x0 - reach - 0.5))),
+                min(n - 1, int(np.ceil(x0 + reach + 0.5))) + 1,
+            ):
                 if not wanted[row, column]:
                     continue
                 share = 0.0
                 for iz in range(heights_um.size):
                     dz = heights_um[iz] - centres_um[p, 2]
-                    weight = height_weights[iz] * cell
                     squared = (radii_um[p] ** 2 - dz * dz) / step_um**2
-                    share += height_weights[iz] * _outline_share(column - x0, row - y0, squared)
-                    if squared <= 0.0:
-                        continue
-                    for sub_y in range(subdivision):
-                        dy = (row - y0 + (sub_y + 0.5) / subdivision - 0.5) * step_um
-                        for sub_x in range(subdivision):
-                            dx = (column - x0 + (sub_x + 0.5) / subdivision - 0.5) * step_um
-                            r = np.sqrt(dx * dx + dy * dy + dz * dz)
-                            if r >= radii_um[p]:
-                                continue
-                            layer = begin + min(int(r * per_um), n_layers - 1)
-                            while layer < end - 1 and r > r_outer_um[layer]:
-                                layer += 1
-                            while layer > begin and r <= r_outer_um[layer - 1]:
-                                layer -= 1
-                            low, high = fraction_low[layer] * weight, fraction_high[layer] * weight
-                            b = branch[layer]
-                            volume[row, column, b] += low
-                            moment[row, column, b] += low * a_low_A[layer]
-                            if high > 0.0:
-                                volume[row, column, b + 1] += high
-                                moment[row, column, b + 1] += high * a_high_A[layer]
-                            for phase in range(extra.shape[2]):
-                                extra[row, column, phase] += extra_fraction[layer, phase] * weight
+                    if squared > 0.0:
+                        share += height_weights[iz] * _outline_share(column - x0, row - y0, squared)
+                        _add_points(
+                            (column - x0) * step_um - corner_um,
+                            (row - y0) * step_um - corner_um,
+                            dz, spacing_um, subdivision, height_weights[iz] / subdivision**2,
+                            radii_um[p], begin, end, r_outer_um, layer_weight,
+                        )  # fmt: skip
+                _move_layers(
+                    layer_weight, begin, end, a_low_A, a_high_A, fraction_low, fraction_high,
+                    branch, extra_fraction, volume[row, column], moment[row, column],
+                    extra[row, column],
+                )  # fmt: skip
                 if share > best_share[row, column]:
                     best_share[row, column] = share
                     best[row, column] = p

@@ -78,8 +78,9 @@ def write_truth(
         for name in _STACKS:
             entry[name] = getattr(truth, name)
         extra = nexus_group(entry, "extra_fraction", "NXcollection")
-        for phase, fraction in truth.extra_fraction.items():
-            _write_image(extra, phase, fraction, truth.scan)
+        for number, (phase, fraction) in enumerate(truth.extra_fraction.items()):
+            _write_image(extra, f"phase_{number}", fraction, truth.scan)
+            extra[f"phase_{number}/phase"] = phase  # may be a path, which is no name for a group
 
 
 def _write_image(parent: h5py.Group, name: str, values: Any, scan: Scan) -> None:
@@ -108,7 +109,12 @@ def read_truth(path: Path) -> KnownTruth:
         extra = own_group(entry, "extra_fraction", path)
         truth = Truth(
             scan=scan,
-            extra_fraction={name: image(extra, name).astype(float) for name in extra},
+            extra_fraction={
+                own_text(own_group(extra, name, path), "phase", path): image(extra, name).astype(
+                    float
+                )
+                for name in extra
+            },
             particle=image(entry, "particle").astype(np.int64),
             **{name: image(entry, name).astype(float) for name in _IMAGES},
             **{name: image(entry, name).astype(bool) for name in _FLAGS},

@@ -67,7 +67,13 @@ class RawScan:
 
 
 def write_raw_scan(raw: RawScan, path: Path, *, linked: Mapping[str, Path] | None = None) -> None:
-    """Write one scan, with links to other scans of the experiment that lie in the same folder."""
+    """Write one scan, with links to other scans of the experiment.
+
+    Raises InputError where a linked scan does not lie in the same folder: only there is it found.
+    """
+    for name, other in (linked or {}).items():
+        if other.resolve().parent != path.resolve().parent:
+            raise InputError(f"scan {name!r} must lie in the folder of {path}, but it is {other}")
     with safely_written(path) as file:
         file.attrs["format"] = FORMAT
         file.attrs["default"] = "entry"
@@ -96,6 +102,7 @@ def _write_data(data: h5py.Group, raw: RawScan) -> None:
         "intensity",
         data=raw.counts,
         chunks=(1, *raw.counts.shape[1:]),
+        fletcher32=True,
         **hdf5plugin.Bitshuffle(cname="lz4"),
     ).attrs["units"] = "counts"
     axes = {
@@ -112,24 +119,33 @@ def read_raw_scan(path: Path, *, name: str = MAIN) -> RawScan:
     """Read the main scan of a file, or one that it links to.
 
     Raises InputError where the file is missing, damaged, not a raw scan, inconsistent, larger than
-    64 GB, or links out of its folder.
+    64 GB, links out of its folder, or to a scan of another experiment.
     """
     with _opened(path) as file:
         if name == MAIN:
             return _read_entry(own_group(file, "entry", path), path)
-        link = file.get(name, getlink=True)
-        if not isinstance(link, h5py.ExternalLink):
-            raise InputError(f"{path} holds no scan named {name!r}")
-        target = path.parent / link.filename
-        if Path(link.filename).name != link.filename or target.is_symlink():
-            raise InputError(f"{path} links to {link.filename!r}, which is not in its own folder")
+        links = _links(file)
+        if name not in links:
+            named = ", ".join([MAIN, *links])
+            raise InputError(f"{path} holds no scan named {name!r}, but {named}")
+        target = path.parent / links[name]
+        if Path(links[name]).name != links[name] or target.is_symlink():
+            raise InputError(f"{path} links to {links[name]!r}, which is not in its own folder")
+    if experiment_hash_of(target) != experiment_hash_of(path):
+        raise InputError(f"{target} belongs to another experiment than {path}, which links to it")
     return read_raw_scan(target)
 
 
 def linked_scans(path: Path) -> list[str]:
     """Return the names of the scans that a raw file links to."""
     with _opened(path) as file:
-        return [n for n in file if isinstance(file.get(n, getlink=True), h5py.ExternalLink)]
+        return list(_links(file))
+
+
+def _links(file: h5py.File) -> dict[str, str]:
+    """Return the file names that a raw file links to, by the name of the scan."""
+    links = {name: file.get(name, getlink=True) for name in file}
+    return {n: link.filename for n, link in links.items() if isinstance(link, h5py.ExternalLink)}
 
 
 def experiment_hash_of(path: Path) -> str:
@@ -150,20 +166,36 @@ def _read_entry(entry: h5py.Group, path: Path) -> RawScan:
     instrument = own_group(entry, "instrument", path)
     scan = own_spec(entry, "scan", Scan, path)
     geometry = own_spec(instrument, "geometry", Geometry, path)
+    if scan.n_planes != 1:
+        raise InputError(f"{path} holds {scan.n_planes} planes, but a raw scan is one plane")
     points = (scan.n_angles, scan.n_offsets)
     counts = own_array(
         own_group(entry, "data", path), "intensity", (*points, geometry.n_channels), path
     )
+    monitor = own_array(entry, "monitor", points, path).astype(float)
+    transmitted = own_array(entry, "transmitted", points, path).astype(float)
+    for name, photons in (("counts", counts), ("monitor", monitor), ("transmitted", transmitted)):
+        _check_photons(photons, name, path)
     return RawScan(
         scan=scan,
         beam=own_spec(instrument, "beam", Beam, path),
         detector=own_spec(instrument, "detector", Detector, path),
         geometry=geometry,
         counts=counts,
-        monitor=own_array(entry, "monitor", points, path).astype(float),
-        transmitted=own_array(entry, "transmitted", points, path).astype(float),
+        monitor=monitor,
+        transmitted=transmitted,
         recipe=own_json(entry, "recipe", path),
         title=own_text(entry, "title", path),
         experiment_hash=own_text(entry, "experiment_hash", path),
         versions={k: str(v) for k, v in own_json(entry, "versions", path).items()},
     )
+
+
+def _check_photons(photons: NDArray[np.generic], name: str, path: Path) -> None:
+    """Refuse numbers that no count of photons can be."""
+    least, most = float(np.min(photons)), float(np.max(photons))
+    if not (least >= 0.0 and np.isfinite(most)):
+        raise InputError(
+            f"{path}: {name} must be photons, finite and not negative, but range from {least:g} "
+            f"to {most:g}"
+        )

@@ -1,0 +1,91 @@
+"""The rules that the particles of a sample must keep, each told of the particle that breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phantoms.particle import Particle, RadialTable, law_values
+from phantoms.stoichiometry import filled_fraction
+from xrdct.errors import InputError
+
+_RADII = np.array([0.0, 1.0, *np.linspace(0.0, 1.0, 33)[1:-1]])
+"""Relative radii, core and surface first: what is found wrong is told as it was written."""
+_ROUNDING = 1e-12
+
+
+def named(particle: Particle, number: int) -> str:
+    """Name a particle so that it is found in a list, whatever one counts from."""
+    centre = ", ".join(f"{value:g}" for value in particle.centre_um)
+    return f"particles[{number}] (centre {centre} µm)"
+
+
+def check_contents(particles: Sequence[Particle]) -> None:
+    """Raise InputError unless x and y are in their ranges at every radius.
+
+    Laws are checked at 33 radii, tables at their nodes too, between which they are linear.
+    """
+    tables = [_tables(p) for p in particles]
+    plain = [p for p, own in zip(particles, tables, strict=True) if not own]
+    try:
+        _check_content(plain, _RADII)
+    except InputError:  # checked all at once for speed; now look for which
+        for number, particle in enumerate(particles):
+            _check_one(particle, number, _RADII)
+    for number, (particle, own) in enumerate(zip(particles, tables, strict=True)):
+        if own:
+            _check_one(particle, number, np.array([*(r for t in own for r in t), *_RADII]))
+
+
+def _tables(particle: Particle) -> list[tuple[float, ...]]:
+    return [law.r_over_R for law in (particle.x, particle.y) if isinstance(law, RadialTable)]
+
+
+def _check_one(particle: Particle, number: int, radii: NDArray[np.float64]) -> None:
+    try:
+        _check_content([particle], radii)
+    except InputError as error:
+        raise InputError(f"{named(particle, number)}: {error}") from error
+
+
+def _check_content(particles: Sequence[Particle], radii: NDArray[np.float64]) -> None:
+    x = np.array([law_values(p.x, radii) for p in particles])
+    filled_fraction(x, y=np.array([law_values(p.y, radii) for p in particles]))
+
+
+def check_shells(particles: Iterable[Particle], *, spinel: str) -> None:
+    """Raise InputError unless shells lie inside their particle and leave no less than nothing."""
+    for number, particle in enumerate(particles):
+        if not particle.shells:
+            continue
+        for shell in particle.shells:
+            if shell.phase == spinel:
+                raise InputError(
+                    f"{named(particle, number)}: a shell cannot be of {spinel}, which the particle "
+                    "itself is made of: give x and y as laws of the radius instead"
+                )
+            if shell.depth_um >= particle.radius_um:
+                raise InputError(
+                    f"{named(particle, number)}: its shell of {shell.phase} begins at a depth of "
+                    f"{shell.depth_um:g} µm, but its radius is {particle.radius_um:g} µm"
+                )
+        total = float(np.max(_shell_totals(particle)))
+        if total > 1.0 + _ROUNDING:
+            raise InputError(
+                f"{named(particle, number)}: weight fractions of its shells add up to {total:.3g} "
+                "at some depth, but must not exceed 1"
+            )
+
+
+def _shell_totals(particle: Particle) -> NDArray[np.float64]:
+    """Return the summed weight fraction just inside both ends of every piece between borders.
+
+    Between the borders of its shells the sum is linear, so these are its extremes.
+    """
+    borders = [d for s in particle.shells for d in s.borders_um if d < particle.radius_um]
+    edges = np.unique([0.0, *borders, particle.radius_um])
+    inset = 1e-9 * np.diff(edges)
+    depth_um = np.concatenate([edges[:-1] + inset, edges[1:] - inset])
+    return sum((s.weight_fraction_at(depth_um) for s in particle.shells), np.zeros(depth_um.size))

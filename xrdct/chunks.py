@@ -1,0 +1,70 @@
+"""Is a dataset what it claims to be? Looked at before memory is taken and filters run on it.
+
+The bitshuffle filter believes the sizes at the head of every chunk, and a wrong one makes it write
+beyond its memory. So these are read first: 8 bytes with the size of the chunk, 4 with that of its
+blocks, both big-endian (bitshuffle, `src/bshuf_h5filter.c`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from xrdct.errors import InputError
+
+_UNQUESTIONED_BYTES = 64 * 2**20
+_LARGEST_COMPRESSION = 2000
+"""No filter shrinks data more than this: lz4 stops at 255, deflate at 1032."""
+_BITSHUFFLE = 32008
+_KNOWN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+_KNOWN_FILTERS |= {h5py.h5z.FILTER_LZF, _BITSHUFFLE}
+_LARGEST_BLOCK = 2**20
+_HEAD_BYTES = 12
+
+
+def check_chunks(dataset: h5py.Dataset, size: int, path: Path) -> None:
+    """Raise InputError unless a dataset of ``size`` bytes can be read safely.
+
+    Refused are a small file that claims to hold much, chunks larger than the dataset, filters
+    other than bitshuffle, deflate, lzf, shuffle and checksum, and heads of chunks that lie.
+    """
+    stored = dataset.id.get_storage_size()
+    if size > max(_UNQUESTIONED_BYTES, _LARGEST_COMPRESSION * stored):
+        raise InputError(
+            f"{path}: {dataset.name} claims {size / 1e6:.0f} MB but stores {stored} bytes"
+        )
+    if dataset.chunks is None:
+        return
+    chunk_bytes = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize
+    if chunk_bytes > max(_UNQUESTIONED_BYTES, size):
+        raise InputError(f"{path}: {dataset.name} has chunks larger than itself")
+    if _is_bitshuffled(dataset, path):
+        _check_heads(dataset, chunk_bytes, path)
+
+
+def _is_bitshuffled(dataset: h5py.Dataset, path: Path) -> bool:
+    """Return whether bitshuffle is among the filters, all of which must be known."""
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
+    for code, _flags, values, _name in filters:
+        if code not in _KNOWN_FILTERS:
+            raise InputError(f"{path}: {dataset.name} is stored with an unknown filter, {code}")
+        if code == _BITSHUFFLE and (len(values) < 3 or values[2] != dataset.dtype.itemsize):
+            raise InputError(f"{path} is damaged: {dataset.name} has a filter of another type")
+    return any(code == _BITSHUFFLE for code, *_ in filters)
+
+
+def _check_heads(dataset: h5py.Dataset, chunk_bytes: int, path: Path) -> None:
+    places: list[int] = []
+    dataset.id.chunk_iter(lambda chunk: places.append(chunk.byte_offset))
+    block_unit = 8 * dataset.dtype.itemsize
+    with path.open("rb") as file:
+        for place in places:
+            file.seek(place)
+            head = file.read(_HEAD_BYTES)
+            block = int.from_bytes(head[8:], "big")
+            fits = 0 < block <= _LARGEST_BLOCK and block % block_unit == 0
+            if not fits or int.from_bytes(head[:8], "big") != chunk_bytes:
+                raise InputError(f"{path} is damaged: a chunk of {dataset.name} has a wrong head")
