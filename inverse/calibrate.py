@@ -22,6 +22,7 @@ from inverse.model import (
     phase_lines,
 )
 from inverse.recipe import Calibration, Profile
+from xrdct.compiled import single_threaded_algebra
 from xrdct.crystal import Crystal
 from xrdct.errors import InputError
 from xrdct.instrument import Beam, Geometry
@@ -82,9 +83,10 @@ def calibrate(
         )
         return _unexplained(observed, np.concatenate([shapes, background]) * weight)
 
-    fit = least_squares(
-        residual, _START, bounds=(_LOWER, _UPPER), x_scale=[100.0, 1.0, 0.1, 1.0, 0.1]
-    )
+    with single_threaded_algebra():
+        fit = least_squares(
+            residual, _START, bounds=(_LOWER, _UPPER), x_scale=[100.0, 1.0, 0.1, 1.0, 0.1]
+        )
     background_alone = float(np.sum(_unexplained(observed, background * weight) ** 2))
     per_channel = max(2.0 * fit.cost / (usable.sum() - n_parameters), 1.0)
     if background_alone - 2.0 * fit.cost < _SIGNIFICANT * n_parameters * per_channel:

@@ -27,6 +27,7 @@ from xrdct.hdf5 import (
     own_spec,
     own_text,
     safely_written,
+    write_image,
 )
 from xrdct.scan import Scan
 
@@ -100,23 +101,14 @@ def write_maps(maps: Maps, path: Path) -> None:
         entry["versions"] = json.dumps(dict(maps.versions))
         entry["timing_s"] = json.dumps(dict(maps.timing_s))
         for name, units in _UNITS.items():
-            _write_map(entry, name, getattr(maps, name), units, maps.scan)
+            write_image(
+                entry, name, getattr(maps, name), position_um=maps.scan.offsets_um, units=units
+            )
         if maps.example is not None:
             group = nexus_group(entry, "example", "NXcollection")
             group["pixel"] = np.array(maps.example.pixel)
             for name in _EXAMPLE:
                 group[name] = getattr(maps.example, name)
-
-
-def _write_map(entry: h5py.Group, name: str, values: Floats, units: str, scan: Scan) -> None:
-    group = nexus_group(entry, name, "NXdata")
-    group.attrs["signal"] = "values"
-    group.attrs["axes"] = ["y", "x"]
-    group["values"] = values
-    group["values"].attrs["units"] = units
-    for axis in ("y", "x"):
-        group[axis] = scan.offsets_um
-        group[axis].attrs["units"] = "um"
 
 
 def read_maps(path: Path) -> Maps:

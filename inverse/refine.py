@@ -21,15 +21,16 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from inverse import refine_kernel as kernel
 from inverse.refine_kernel import N_VALUES, refine_voxels
 from inverse.starting_values import start_grid, start_positions
-from xrdct.compiled import threaded
+from xrdct.compiled import single_threaded_algebra, threaded
 from xrdct.errors import InputError
 
 Floats = NDArray[np.float64]
+_BLOCK = 32
+"""Voxels that are worth the while of a task."""
 
 
 class Status(IntEnum):
@@ -96,15 +97,16 @@ def refine(
     values = np.full((n_voxels, N_VALUES + n_linear), np.nan)
     status = np.full(n_voxels, Status.NOT_MEASURED, np.int8)
 
-    def task(first: int, last: int) -> None:
+    def task(first_block: int, last_block: int) -> None:
+        part = slice(first_block * _BLOCK, last_block * _BLOCK)
         refine_voxels(
-            patterns[first:last], variance[first:last], templates, linear,
-            start_positions(patterns[first:last], grid=grid), spacing_A, min_scale,
-            values[first:last], status[first:last],
+            patterns[part], variance[part], templates, linear,
+            start_positions(patterns[part], grid=grid), spacing_A, min_scale, values[part],
+            status[part],
         )  # fmt: skip
 
-    with threadpool_limits(1):
-        threaded(task, n_voxels, workers=workers)
+    with single_threaded_algebra():
+        threaded(task, -(-n_voxels // _BLOCK), workers=workers)
     values[status != Status.CONVERGED] = np.nan
     return Refinement(
         a_A=model.a_A[0] + spacing_A * values[:, 0],

@@ -17,6 +17,7 @@ from scipy.optimize import least_squares
 
 from inverse.refine import LatticeModel, Refinement, Status, refine
 from inverse.refine_kernel import interpolated
+from xrdct.compiled import single_threaded_algebra
 
 Floats = NDArray[np.float64]
 _VOXELS = 200
@@ -81,10 +82,11 @@ def refine_shared(
         slopes = [(here - explained(parameters + step)) / step.sum() for step in steps]
         return np.stack([np.nan_to_num(slope).ravel() for slope in slopes], axis=1)
 
-    fit = least_squares(
-        residual, _parameters(start), jac=jacobian, bounds=(_LOWER, _UPPER),
-        x_scale=[0.5, 0.5, 0.2], ftol=1e-8, xtol=1e-4, max_nfev=20,
-    )  # fmt: skip
+    with single_threaded_algebra():
+        fit = least_squares(
+            residual, _parameters(start), jac=jacobian, bounds=(_LOWER, _UPPER),
+            x_scale=[0.5, 0.5, 0.2], ftol=1e-8, xtol=1e-4, max_nfev=20,
+        )  # fmt: skip
     return _shared(fit.x)
 
 
@@ -94,9 +96,10 @@ def _good_voxels(
     model: LatticeModel,
     workers: int | None,
 ) -> NDArray[np.int64]:
-    """Return voxels with more of the phase than most, spread over the map.
+    """Return voxels with more of the phase than most, or all well filled ones where they are few.
 
-    What is most is told by a quantile, so that a hot voxel or two cannot set the standard.
+    They are spread over the map. What is well filled is told by a quantile, so that a hot voxel or
+    two cannot set the standard.
     """
     tried = np.arange(0, len(patterns), max(1, len(patterns) // _TRIED))
     refined = refine(patterns[tried], variance=variance[tried], model=model, workers=workers)
@@ -104,8 +107,8 @@ def _good_voxels(
     present = scale[scale > 0.0]
     if present.size == 0:
         return np.zeros(0, np.int64)
-    full = present[present > 0.5 * np.quantile(present, 0.95)]
-    rich = tried[scale >= np.median(full)]
+    full = np.sort(present[present > 0.5 * np.quantile(present, 0.95)])
+    rich = tried[scale >= full[min(full.size // 2, max(full.size - _VOXELS, 0))]]
     spread = np.linspace(0, rich.size - 1, min(rich.size, _VOXELS))
     return np.asarray(rich[np.round(spread).astype(np.int64)])
 

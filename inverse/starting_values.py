@@ -59,15 +59,24 @@ def start_positions(patterns: Float32s, *, grid: StartGrid) -> Floats:
 
     The part that the linear patterns explain is left out, and the amount must be positive.
     """
-    match = _bridged(patterns, grid.counts) @ grid.matched
-    best = np.argmax(match, axis=1)
-    middle = np.clip(best, 1, match.shape[1] - 2)
-    rows = np.arange(len(match))
-    before, here, after = (match[rows, middle + shift].astype(float) for shift in (-1, 0, 1))
-    bend = before - 2.0 * here + after
-    shift = np.where(bend < 0.0, 0.5 * (before - after) / np.where(bend < 0.0, bend, 1.0), 0.0)
-    top = np.where(best == middle, middle + shift, best)
-    return np.asarray(np.clip(_COARSENESS * top, 0.0, grid.last))
+    return _tops(_bridged(patterns, grid.counts) @ grid.matched, grid.last)
+
+
+@compiled
+def _tops(match: Float32s, last: int) -> Floats:
+    """Return where each row of (voxel, match) is highest, in templates, by a parabola."""
+    n_matches = match.shape[1]
+    positions = np.empty(match.shape[0])
+    for voxel in range(match.shape[0]):
+        row = match[voxel]
+        best = np.argmax(row)
+        shift = 0.0
+        if 0 < best < n_matches - 1:
+            rise, fall = float(row[best] - row[best - 1]), float(row[best] - row[best + 1])
+            if rise + fall > 0.0:
+                shift = 0.5 * (rise - fall) / (rise + fall)
+        positions[voxel] = min(_COARSENESS * (best + shift), float(last))
+    return positions
 
 
 @compiled

@@ -59,10 +59,12 @@ def refined(patterns, *, relative=0.01, variance=None, **more):
 
 
 def noisy(n_voxels, *, seed, relative, scale=0.8):
-    """Patterns of random lattice parameters with Gaussian noise of known variance."""
+    """Patterns of (at most 100) random lattice parameters with Gaussian noise of known variance."""
     rng = np.random.default_rng(seed)
-    a_A = rng.uniform(LOW_A + 0.01, HIGH_A - 0.01, n_voxels)
-    clean = scale * drawn(a_A) + AMOUNTS @ model().linear
+    several_A = rng.uniform(LOW_A + 0.01, HIGH_A - 0.01, min(n_voxels, 100))
+    a_A = np.resize(several_A, n_voxels)
+    clean = scale * np.resize(drawn(several_A), (n_voxels, GEOMETRY.n_channels))
+    clean += AMOUNTS @ model().linear
     variance = noise_variance(clean, relative=relative)
     return a_A, clean + rng.normal(size=clean.shape) * np.sqrt(variance), variance
 

@@ -17,6 +17,7 @@ from validation.experiment import Experiment
 from validation.truth import N_BRANCHES, Truth, truth_on_grid
 from xrdct.errors import InputError
 from xrdct.hdf5 import (
+    check_format,
     nexus_group,
     opened_hdf5,
     own_array,
@@ -25,6 +26,8 @@ from xrdct.hdf5 import (
     own_spec,
     own_text,
     safely_written,
+    write_format,
+    write_image,
 )
 from xrdct.scan import Scan
 from xrdct.versions import versions
@@ -62,8 +65,7 @@ def write_truth(
 ) -> None:
     """Write the truth, the experiment, and what was drawn for the true instrument."""
     with safely_written(path) as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["default"] = "entry"
+        write_format(file, FORMAT)
         entry = nexus_group(file, "entry", "NXentry")
         entry.attrs["default"] = "a_A"
         entry["scan"] = truth.scan.model_dump_json()
@@ -73,31 +75,21 @@ def write_truth(
         entry["instrument"] = json.dumps(drawn)
         entry["timing_s"] = json.dumps(dict(timing_s))
         entry["versions"] = json.dumps(versions())
+        position_um = truth.scan.offsets_um
         for name in (*_IMAGES, *_FLAGS, "particle"):
-            _write_image(entry, name, getattr(truth, name), truth.scan)
+            write_image(entry, name, getattr(truth, name), position_um=position_um)
         for name in _STACKS:
             entry[name] = getattr(truth, name)
         extra = nexus_group(entry, "extra_fraction", "NXcollection")
         for number, (phase, fraction) in enumerate(truth.extra_fraction.items()):
-            _write_image(extra, f"phase_{number}", fraction, truth.scan)
+            write_image(extra, f"phase_{number}", fraction, position_um=position_um)
             extra[f"phase_{number}/phase"] = phase  # may be a path, which is no name for a group
-
-
-def _write_image(parent: h5py.Group, name: str, values: Any, scan: Scan) -> None:
-    group = nexus_group(parent, name, "NXdata")
-    group.attrs["signal"] = "values"
-    group.attrs["axes"] = ["y", "x"]
-    group["values"] = values.astype(np.int8) if values.dtype == bool else values
-    for axis in ("y", "x"):
-        group[axis] = scan.offsets_um
-        group[axis].attrs["units"] = "um"
 
 
 def read_truth(path: Path) -> KnownTruth:
     """Read a truth; InputError where the file is missing, damaged or of another kind."""
     with opened_hdf5(path) as file:
-        if file.attrs.get("format") != FORMAT:
-            raise InputError(f"{path} is not a truth file (its format is not {FORMAT!r})")
+        check_format(file, FORMAT, "truth", path)
         entry = own_group(file, "entry", path)
         scan = own_spec(entry, "scan", Scan, path)
         shape = (scan.n_offsets, scan.n_offsets)

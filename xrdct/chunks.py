@@ -1,5 +1,8 @@
 """Is a dataset what it claims to be? Looked at before memory is taken and filters run on it.
 
+A text of variable length states that length where its dataset lies: 4 bytes, little-endian (HDF5
+file format, "Variable-length data"); HDF5 takes as much memory before it looks for the text.
+
 The bitshuffle filter believes the sizes at the head of every chunk, and a wrong one makes it write
 beyond its memory. So these are read first: 8 bytes with the size of the chunk, 4 with that of its
 blocks, both big-endian (bitshuffle, `src/bshuf_h5filter.c`).
@@ -22,6 +25,18 @@ _KNOWN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FIL
 _KNOWN_FILTERS |= {h5py.h5z.FILTER_LZF, _BITSHUFFLE}
 _LARGEST_BLOCK = 2**20
 _HEAD_BYTES = 12
+
+
+def stated_length(dataset: h5py.Dataset, path: Path) -> int:
+    """Return how many bytes a scalar text says it has, without reading it."""
+    if h5py.check_string_dtype(dataset.dtype).length is not None:
+        return int(dataset.dtype.itemsize)
+    place = dataset.id.get_offset()
+    if place is None:
+        raise InputError(f"{path}: {dataset.name} is empty")
+    with path.open("rb") as file:
+        file.seek(place)
+        return int.from_bytes(file.read(4), "little")
 
 
 def check_chunks(dataset: h5py.Dataset, size: int, path: Path) -> None:

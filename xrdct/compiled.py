@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import TypeVar, cast
 
 import numba
+from threadpoolctl import ThreadpoolController
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
@@ -56,3 +59,18 @@ def threaded(task: Callable[[int, int], None], n_items: int, *, workers: int | N
         futures = [pool.submit(task, start, min(start + part, n_items)) for start in starts]
         for future in futures:
             future.result()
+
+
+def single_threaded_algebra() -> AbstractContextManager[object]:
+    """Return a context in which matrix products and factorisations start no threads of their own.
+
+    Inside :func:`threaded` those would compete with ours, and for the small matrices of a fit they
+    cost more than they save: many times more on a machine that has something else to do.
+    """
+    return cast(AbstractContextManager[object], _algebra().limit(limits=1))
+
+
+@lru_cache(maxsize=1)
+def _algebra() -> ThreadpoolController:
+    """Look for libraries with threads once: it takes milliseconds."""
+    return ThreadpoolController()

@@ -21,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from xrdct.chunks import check_chunks
+from xrdct.chunks import check_chunks, stated_length
 from xrdct.errors import InputError
 from xrdct.spec import Spec
 
 LARGEST_ARRAY_BYTES = 64 * 2**30
 LARGEST_TEXT_BYTES = 16 * 2**20
 SpecT = TypeVar("SpecT", bound=Spec)
+_H5PY_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+"""What h5py raises, by turns, for a damaged file: TypeError for a text of unknown encoding."""
 
 
 @contextmanager
@@ -64,6 +66,25 @@ def nexus_group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
     return group
 
 
+def write_image(
+    parent: h5py.Group,
+    name: str,
+    values: NDArray[np.generic],
+    *,
+    position_um: NDArray[np.float64],
+    units: str = "",
+) -> None:
+    """Write a square map, indexed [y, x], as an NXdata group; flags are stored as 0 and 1."""
+    group = nexus_group(parent, name, "NXdata")
+    group.attrs["signal"] = "values"
+    group.attrs["axes"] = ["y", "x"]
+    group["values"] = values.astype(np.int8) if values.dtype == bool else values
+    group["values"].attrs["units"] = units
+    for axis in ("y", "x"):
+        group[axis] = position_um
+        group[axis].attrs["units"] = "um"
+
+
 @contextmanager
 def opened_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open an HDF5 file to read, with InputError where it is missing, damaged or another type."""
@@ -78,12 +99,29 @@ def opened_hdf5(path: Path) -> Iterator[h5py.File]:
             yield file
         except InputError:
             raise
-        except (OSError, KeyError, RuntimeError, ValueError) as error:  # what h5py raises, by turns
+        except _H5PY_ERRORS as error:
             raise InputError(f"{path} is damaged: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def write_format(file: h5py.File, name: str) -> None:
+    """Say what kind of file this is, in a text of fixed length, and where a viewer begins."""
+    file.attrs["format"] = np.bytes_(name)
+    file.attrs["default"] = "entry"
+
+
+def check_format(file: h5py.File, name: str, kind: str, path: Path) -> None:
+    """Raise InputError unless a file says that it is of the format ``name``."""
+    found = None
+    if "format" in file.attrs:
+        attribute = file.attrs.get_id("format")
+        if attribute.shape == () and attribute.dtype == np.dtype(f"S{len(name)}"):
+            found = file.attrs["format"].decode()
+    if found != name:
+        raise InputError(f"{path} is not a {kind} file (its format is not {name!r})")
 
 
 def own_group(parent: h5py.Group, name: str, path: Path) -> h5py.Group:
@@ -103,10 +141,6 @@ def own_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
     dataset = group[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
         raise InputError(f"{path}: {group.name}/{name} is not a plain dataset")
-    try:
-        dataset.dtype  # noqa: B018 - h5py reads the type only now
-    except TypeError as error:
-        raise InputError(f"{path}: {group.name}/{name} is of no known type") from error
     return dataset
 
 
@@ -115,10 +149,9 @@ def own_text(group: h5py.Group, name: str, path: Path) -> str:
     dataset = own_dataset(group, name, path)
     if dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
         raise InputError(f"{path}: {group.name}/{name} is not a text")
-    size = max(dataset.dtype.itemsize, dataset.id.get_storage_size())
-    text = dataset[()] if size <= LARGEST_TEXT_BYTES else b""
-    if max(size, len(text)) > LARGEST_TEXT_BYTES:
+    if stated_length(dataset, path) > LARGEST_TEXT_BYTES:
         raise InputError(f"{path}: {group.name}/{name} is longer than 16 MB")
+    text = dataset[()]
     return text.decode() if isinstance(text, bytes) else str(text)
 
 

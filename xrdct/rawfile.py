@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from xrdct.errors import InputError
 from xrdct.hdf5 import (
+    check_format,
     nexus_group,
     opened_hdf5,
     own_array,
@@ -32,6 +33,7 @@ from xrdct.hdf5 import (
     own_spec,
     own_text,
     safely_written,
+    write_format,
 )
 from xrdct.instrument import Beam, Detector, Geometry
 from xrdct.scan import Scan
@@ -75,8 +77,7 @@ def write_raw_scan(raw: RawScan, path: Path, *, linked: Mapping[str, Path] | Non
         if other.resolve().parent != path.resolve().parent:
             raise InputError(f"scan {name!r} must lie in the folder of {path}, but it is {other}")
     with safely_written(path) as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["default"] = "entry"
+        write_format(file, FORMAT)
         entry = nexus_group(file, "entry", "NXentry")
         entry.attrs["default"] = "data"
         entry["title"] = raw.title
@@ -157,8 +158,7 @@ def experiment_hash_of(path: Path) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     with opened_hdf5(path) as file:
-        if file.attrs.get("format") != FORMAT:
-            raise InputError(f"{path} is not a raw scan file (its format is not {FORMAT!r})")
+        check_format(file, FORMAT, "raw scan", path)
         yield file
 
 
