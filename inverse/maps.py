@@ -28,6 +28,7 @@ from xrdct.hdf5 import (
     own_text,
     safely_written,
     write_image,
+    write_text,
 )
 from xrdct.scan import Scan
 
@@ -93,13 +94,13 @@ def write_maps(maps: Maps, path: Path) -> None:
         file.attrs["default"] = "entry"
         entry = nexus_group(file, "entry", "NXentry")
         entry.attrs["default"] = "a_A"
-        entry["phase"] = maps.phase
-        entry["scan"] = maps.scan.model_dump_json()
-        entry["recipe"] = maps.recipe.model_dump_json()
-        entry["shared"] = json.dumps(dict(maps.shared))
-        entry["experiment_hash"] = maps.experiment_hash
-        entry["versions"] = json.dumps(dict(maps.versions))
-        entry["timing_s"] = json.dumps(dict(maps.timing_s))
+        write_text(entry, "phase", maps.phase)
+        write_text(entry, "scan", maps.scan.model_dump_json())
+        write_text(entry, "recipe", maps.recipe.model_dump_json())
+        write_text(entry, "shared", json.dumps(dict(maps.shared)))
+        write_text(entry, "experiment_hash", maps.experiment_hash)
+        write_text(entry, "versions", json.dumps(dict(maps.versions)))
+        write_text(entry, "timing_s", json.dumps(dict(maps.timing_s)))
         for name, units in _UNITS.items():
             write_image(
                 entry, name, getattr(maps, name), position_um=maps.scan.offsets_um, units=units

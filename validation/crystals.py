@@ -73,8 +73,9 @@ def check_lines(
     inside = int(np.sum(angle_deg > geometry.two_theta_min_deg))
     if inside < least:
         raise InputError(
-            f"{key}: {source} has {inside} lines between {geometry.two_theta_min_deg:g}° and "
-            f"{geometry.two_theta_max_deg:g}° of 2θ (see geometry), but at least {least} are needed"
+            f"{key}: at least {least} of the lines of {source} must lie between "
+            f"{geometry.two_theta_min_deg:g}° and {geometry.two_theta_max_deg:g}° of 2θ (see "
+            f"geometry), but {inside} do"
         )
 
 

@@ -28,6 +28,7 @@ from xrdct.hdf5 import (
     safely_written,
     write_format,
     write_image,
+    write_text,
 )
 from xrdct.scan import Scan
 from xrdct.versions import versions
@@ -68,13 +69,13 @@ def write_truth(
         write_format(file, FORMAT)
         entry = nexus_group(file, "entry", "NXentry")
         entry.attrs["default"] = "a_A"
-        entry["scan"] = truth.scan.model_dump_json()
-        entry["experiment"] = experiment.config_json()
-        entry["folder"] = str(experiment.folder)
+        write_text(entry, "scan", truth.scan.model_dump_json())
+        write_text(entry, "experiment", experiment.config_json())
+        write_text(entry, "folder", str(experiment.folder))
         drawn = asdict(instrument) | {"beam": instrument.beam.model_dump()}
-        entry["instrument"] = json.dumps(drawn)
-        entry["timing_s"] = json.dumps(dict(timing_s))
-        entry["versions"] = json.dumps(versions())
+        write_text(entry, "instrument", json.dumps(drawn))
+        write_text(entry, "timing_s", json.dumps(dict(timing_s)))
+        write_text(entry, "versions", json.dumps(versions()))
         position_um = truth.scan.offsets_um
         for name in (*_IMAGES, *_FLAGS, "particle"):
             write_image(entry, name, getattr(truth, name), position_um=position_um)
@@ -83,7 +84,8 @@ def write_truth(
         extra = nexus_group(entry, "extra_fraction", "NXcollection")
         for number, (phase, fraction) in enumerate(truth.extra_fraction.items()):
             write_image(extra, f"phase_{number}", fraction, position_um=position_um)
-            extra[f"phase_{number}/phase"] = phase  # may be a path, which is no name for a group
+            # The phase may be the path of a CIF file, which is no name for a group.
+            write_text(extra, f"phase_{number}/phase", phase)
 
 
 def read_truth(path: Path) -> KnownTruth:

@@ -10,6 +10,8 @@ blocks, both big-endian (bitshuffle, `src/bshuf_h5filter.c`).
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -55,8 +57,9 @@ def check_chunks(dataset: h5py.Dataset, size: int, path: Path) -> None:
     chunk_bytes = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize
     if chunk_bytes > max(_UNQUESTIONED_BYTES, size):
         raise InputError(f"{path}: {dataset.name} has chunks larger than itself")
+    places = _chunk_places(dataset, path)
     if _is_bitshuffled(dataset, path):
-        _check_heads(dataset, chunk_bytes, path)
+        _check_heads(dataset, places, chunk_bytes, path)
 
 
 def _is_bitshuffled(dataset: h5py.Dataset, path: Path) -> bool:
@@ -71,9 +74,22 @@ def _is_bitshuffled(dataset: h5py.Dataset, path: Path) -> bool:
     return any(code == _BITSHUFFLE for code, *_ in filters)
 
 
-def _check_heads(dataset: h5py.Dataset, chunk_bytes: int, path: Path) -> None:
-    places: list[int] = []
-    dataset.id.chunk_iter(lambda chunk: places.append(chunk.byte_offset))
+def _chunk_places(dataset: h5py.Dataset, path: Path) -> list[int]:
+    """Return where in the file each chunk lies; all must be there, with every filter applied.
+
+    HDF5 reads a chunk that is missing from its index as zeros.
+    """
+    chunks: list[h5py.h5d.StoreInfo] = []
+    dataset.id.chunk_iter(chunks.append)
+    grids = [range(0, n, step) for n, step in zip(dataset.shape, dataset.chunks, strict=True)]
+    whole = len(chunks) == math.prod(map(len, grids))
+    whole = whole and {chunk.chunk_offset for chunk in chunks} == set(product(*grids))
+    if not whole or any(chunk.filter_mask for chunk in chunks):
+        raise InputError(f"{path} is damaged: chunks of {dataset.name} are missing or changed")
+    return [chunk.byte_offset for chunk in chunks]
+
+
+def _check_heads(dataset: h5py.Dataset, places: list[int], chunk_bytes: int, path: Path) -> None:
     block_unit = 8 * dataset.dtype.itemsize
     with path.open("rb") as file:
         for place in places:

@@ -113,6 +113,14 @@ def write_format(file: h5py.File, name: str) -> None:
     file.attrs["default"] = "entry"
 
 
+def write_text(group: h5py.Group, name: str, text: str) -> None:
+    """Write a text of fixed length: those of variable length lie in a heap, easily damaged."""
+    encoded = text.encode()
+    group.create_dataset(
+        name, data=encoded, dtype=h5py.string_dtype("utf-8", length=max(1, len(encoded)))
+    )
+
+
 def check_format(file: h5py.File, name: str, kind: str, path: Path) -> None:
     """Raise InputError unless a file says that it is of the format ``name``."""
     found = None

@@ -34,6 +34,7 @@ from xrdct.hdf5 import (
     own_text,
     safely_written,
     write_format,
+    write_text,
 )
 from xrdct.instrument import Beam, Detector, Geometry
 from xrdct.scan import Scan
@@ -80,15 +81,15 @@ def write_raw_scan(raw: RawScan, path: Path, *, linked: Mapping[str, Path] | Non
         write_format(file, FORMAT)
         entry = nexus_group(file, "entry", "NXentry")
         entry.attrs["default"] = "data"
-        entry["title"] = raw.title
-        entry["experiment_hash"] = raw.experiment_hash
-        entry["scan"] = raw.scan.model_dump_json()
-        entry["recipe"] = json.dumps(raw.recipe)
-        entry["versions"] = json.dumps(dict(raw.versions))
+        write_text(entry, "title", raw.title)
+        write_text(entry, "experiment_hash", raw.experiment_hash)
+        write_text(entry, "scan", raw.scan.model_dump_json())
+        write_text(entry, "recipe", json.dumps(raw.recipe))
+        write_text(entry, "versions", json.dumps(dict(raw.versions)))
         instrument = nexus_group(entry, "instrument", "NXinstrument")
-        instrument["beam"] = raw.beam.model_dump_json()
-        instrument["detector"] = raw.detector.model_dump_json()
-        instrument["geometry"] = raw.geometry.model_dump_json()
+        write_text(instrument, "beam", raw.beam.model_dump_json())
+        write_text(instrument, "detector", raw.detector.model_dump_json())
+        write_text(instrument, "geometry", raw.geometry.model_dump_json())
         entry["monitor"] = raw.monitor
         entry["transmitted"] = raw.transmitted
         _write_data(nexus_group(entry, "data", "NXdata"), raw)

@@ -37,7 +37,7 @@ class Scan(Spec):
             return data
         given = dict(data)
         name = given.pop("preset")
-        if name not in SCAN_PRESETS:
+        if not isinstance(name, str) or name not in SCAN_PRESETS:
             raise ValueError(f"no scan preset {name!r}; there are {', '.join(SCAN_PRESETS)}")
         return SCAN_PRESETS[name].model_dump() | given
 
