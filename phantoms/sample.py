@@ -28,6 +28,7 @@ _MASS_U = {"Li": 6.94, "Mn": 54.938043, "O": 15.999}
 _U_PER_A3_IN_G_PER_CM3 = 1.66053906660
 _SPINEL_FORMULA_UNITS = 8
 _OVERLAP_TOLERANCE_UM = 1e-6
+_SAME_EDGE_UM = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,11 +167,11 @@ def _layer_edges(particle: Particle, layer_um: float) -> NDArray[np.float64]:
     radius_um = particle.radius_um
     count = max(4, int(np.ceil(radius_um / layer_um)))
     edges = np.linspace(0.0, radius_um, count + 1)
-    if not particle.shells:
-        return edges
-    depths = [d for s in particle.shells for d in s.borders_um]
-    borders = [radius_um - d for d in depths if 0.0 < d < radius_um]
-    return np.unique(np.concatenate([edges, borders]))
+    for depth_um in sorted({d for s in particle.shells for d in s.borders_um}):
+        border_um = radius_um - depth_um
+        if 0.0 < border_um < radius_um and np.min(np.abs(edges - border_um)) > _SAME_EDGE_UM:
+            edges = np.append(edges, border_um)
+    return np.sort(edges)
 
 
 def _shell_weight(

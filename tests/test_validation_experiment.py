@@ -328,7 +328,7 @@ WRONG_TOGETHER = [
     (
         "two_theta_max_deg = 9.0",
         "two_theta_max_deg = 4.0",
-        "calibrant.crystal: at least 2 of the lines of LaB6 must lie between 2.5° and 4° of 2θ "
+        "calibrant.crystal: at least 3 of the lines of LaB6 must lie between 2.5° and 4° of 2θ "
         "(see geometry), but 1 do",
     ),
     ("[scan]\n", "[scan]\nangle_range_deg = 90.0\n", "scan.angle_range_deg must be 180 or 360"),

@@ -16,6 +16,8 @@ from xrdct.scan import Scan
 
 _JOULE_PER_KEV = 1.602176634e-16
 _GRAY_PER_J_PER_G = 1e3
+_SMALLEST_ACCEPTANCE = 0.02
+"""Share of a ring below which the reconstruction leaves its channel out."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,14 @@ def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
             f"the sample ({sample_um:.0f} µm) is wider than the scan ({scan.width_um:.0f} µm): "
             "what lies outside falsifies the reconstruction"
         )
-    seen_um = min(sample_um, scan.width_um)
-    if scan.alias_free_diameter_um < seen_um:
-        needed = int(np.ceil(scan.n_angles * seen_um / scan.alias_free_diameter_um))
+    if scan.alias_free_diameter_um < sample_um:  # streaks from outside the view reach into it
+        needed = int(np.ceil(scan.n_angles * sample_um / scan.alias_free_diameter_um))
         found.append(
-            f"{scan.n_angles} angles are too few for {seen_um:.0f} µm: beyond "
-            f"{scan.alias_free_diameter_um:.0f} µm fine structure streaks (about {needed} needed)"
+            f"{scan.n_angles} angles are too few for {sample_um:.0f} µm of sample: what lies "
+            f"outside {scan.alias_free_diameter_um:.0f} µm streaks (about {needed} angles needed)"
         )
+    if _is_empty_slice(experiment):
+        found.append(f"no particle reaches the measured plane, z = {experiment.sample.z_um:g} µm")
     found += _ring_warnings(experiment)
     if scan.n_planes > 1:
         found.append("pattern mode simulates one plane at a time")
@@ -116,11 +119,20 @@ def _ring_warnings(experiment: Experiment) -> list[str]:
         polarisation=experiment.beam.polarisation,
     )  # fmt: skip
     angles_deg = np.rad2deg(experiment.geometry.two_theta_rad)
-    found = []
-    off = acceptance < 0.02
-    if off.any():
-        found.append(
-            f"rings at 2θ from {angles_deg[off][0]:.2f}° to {angles_deg[off][-1]:.2f}° fall off "
-            "the detector at this distance"
-        )
-    return found
+    off = np.flatnonzero(acceptance < _SMALLEST_ACCEPTANCE)
+    ranges = np.split(off, np.flatnonzero(np.diff(off) > 1) + 1) if off.size else []
+    return [
+        f"rings at 2θ from {angles_deg[part[0]]:.2f}° to {angles_deg[part[-1]]:.2f}° fall off the "
+        "detector at this distance"
+        for part in ranges
+    ]
+
+
+def _is_empty_slice(experiment: Experiment) -> bool:
+    """Return whether no particle reaches the plane that is measured (never said of a packing)."""
+    sample = experiment.sample
+    if isinstance(sample, Electrode):
+        return False
+    if isinstance(sample, Particle1 | Particle2):
+        return abs(sample.z_um) >= 0.5 * sample.diameter_um
+    return all(abs(p.centre_um[2] - sample.z_um) >= p.radius_um for p in sample.particles)

@@ -36,7 +36,7 @@ from xrdct.spec import Spec
 
 SpecT = TypeVar("SpecT", bound=Spec)
 _LARGEST_FILE_BYTES = 50 * 2**20
-_FEWEST_CALIBRANT_LINES = 2
+_FEWEST_CALIBRANT_LINES = 3
 _SCAN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
