@@ -41,7 +41,7 @@ _NONLINEAR = ("distance", "U", "W", "X", "Y")
 _START = np.array([0.0, 0.1, 1.0, 0.1, 0.1])
 """ppm of distance, then widths with their units chosen so that all are of order one."""
 _LOWER = np.array([-5e4, 0.0, 0.05, 0.0, 0.0])
-_UPPER = np.array([5e4, 500.0, 50.0, 500.0, 500.0])
+_UPPER = np.array([5e4, 500.0, 50.0, 50.0, 50.0])
 """5 % of distance, widths of a degree."""
 
 

@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 _VOXELS = 200
 _FEWEST_VOXELS = 8
 _TRIED = 4000
+_MARGIN = 8
+"""Templates between a voxel and the limits: one that meets a limit in a trial would upset it."""
 _LOWER = np.array([0.0, 1e-3, -2.0])
 """No strain, crystallites of 100 µm, B_iso smaller by 2 Å²."""
 _UPPER = np.array([100.0, 20.0, 2.0])
@@ -98,12 +100,13 @@ def _good_voxels(
 ) -> NDArray[np.int64]:
     """Return voxels with more of the phase than most, or all well filled ones where they are few.
 
-    They are spread over the map. What is well filled is told by a quantile, so that a hot voxel or
-    two cannot set the standard.
+    They are spread over the map, and keep off the limits of the lattice parameter. What is well
+    filled is told by a quantile, so that a hot voxel or two cannot set the standard.
     """
     tried = np.arange(0, len(patterns), max(1, len(patterns) // _TRIED))
     refined = refine(patterns[tried], variance=variance[tried], model=model, workers=workers)
-    scale = np.where(refined.status == Status.CONVERGED, refined.scale, 0.0)
+    inside = (refined.a_A > model.a_A[_MARGIN - 1]) & (refined.a_A < model.a_A[-_MARGIN])
+    scale = np.where((refined.status == Status.CONVERGED) & inside, refined.scale, 0.0)
     present = scale[scale > 0.0]
     if present.size == 0:
         return np.zeros(0, np.int64)

@@ -195,6 +195,12 @@ def test_patterns_without_lines_are_refused(pattern, rule):
         calibrated(pattern, variance=np.maximum(np.nan_to_num(pattern), 1.0))
 
 
+def test_lines_wider_than_any_instrument_makes_are_refused():
+    # Rule of the docstring: up to a degree. Such a pattern is not that of a focused calibrant.
+    with pytest.raises(InputError, match=r"lines of LaB6: .*W.* ran to a limit"):
+        calibrated(drawn(0.0, profile=Profile(W_deg2=1.6**2)))
+
+
 def test_another_powder_is_refused():
     # The rings of LaB6 cannot be read as those of silicon within 5 % of distance.
     counts = np.random.default_rng(1).poisson(drawn(0.0)).astype(float)

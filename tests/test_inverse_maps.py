@@ -183,6 +183,7 @@ def set_format(text):
         (set_values("example/observed", np.zeros((5, 6))), r"has shape \(5, 6\)"),
         (set_values("example/observed", h5py.Empty("f8")), "/entry/example/"),
         (set_values("example/pixel", [5, 0]), r"pixel \(5, 0\), outside the map"),
+        (set_values("example/pixel", [-1, 0]), r"pixel \(-1, 0\), outside the map"),
         (set_values("example/pixel", [0, -1]), r"pixel \(0, -1\), outside the map"),
         (set_text("scan", '{"n_offsets": 5}'), "entry/scan"),
         (set_text("scan", '{"n_offsets": 5, "step_um": 1.5, "n_angles": 8, "x": 1}'), "scan x"),

@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 from inverse.model import Instrument, chebyshev_background, draw_patterns, lattice_lines
 from inverse.recipe import Calibration, Profile
 from inverse.refine import LatticeModel, Status, refine
-from inverse.refine_kernel import N_VALUES, refine_voxels
+from inverse.refine_kernel import N_VALUES, _step, refine_voxels
 from xrdct.crystal import load_crystal
 from xrdct.errors import InputError
 from xrdct.instrument import Beam, Geometry
@@ -144,8 +144,10 @@ def test_a_larger_variance_gives_larger_uncertainties_and_nothing_else():
 def test_uncertainties_are_those_of_full_least_squares(n_terms, fixed):
     # Independent code path: (JᵀWJ)⁻¹ of all parameters, J by central differences of exact patterns
     # (step 1e-4 Å, error (1e-4/1e-2)²/6 = 2e-5 in a direction that counts to second order only).
+    # Very unequal weights, so that flanks do not balance and a and scale are correlated.
     own = model(n_terms, fixed)
-    _, patterns, variance = noisy(6, seed=3, relative=0.01)
+    _, patterns, variance = noisy(6, seed=3, relative=0.001)
+    variance *= np.random.default_rng(4).lognormal(0.0, 1.0, variance.shape)
     result = refined(patterns, variance=variance, model=own)
     assert (result.status == Status.CONVERGED).all()
     for voxel in range(6):
@@ -157,6 +159,7 @@ def test_uncertainties_are_those_of_full_least_squares(n_terms, fixed):
         unit = jacobian / size[:, None]
         covariance = np.linalg.inv((unit * weight) @ unit.T) / np.outer(size, size)
         esd = np.sqrt(np.diag(covariance))
+        assert abs(covariance[0, 1]) > 0.01 * esd[0] * esd[1]
         assert result.a_esd_A[voxel] == pytest.approx(esd[0], rel=1e-4)
         assert result.scale_esd[voxel] == pytest.approx(esd[1], rel=1e-4)
 
@@ -228,6 +231,40 @@ def test_the_search_does_not_depend_on_where_it_starts(offset):
     # two searches end within 1e-7 Å each; at a template, where the cubic has a kink of 1e-4 of its
     # slope, within that share of the esd
     assert np.abs(values[:, 0] - best).max() * SPACING_A < 2e-7 + 1e-4 * result.a_esd_A.max()
+
+
+@given(
+    position=st.floats(1.0, 199.0),
+    slope=st.floats(-1e3, 1e3).filter(bool),
+    newton=st.floats(-1e3, 1e3),
+    last=st.floats(0.0, 200.0),
+    last_slope=st.floats(-1e3, 1e3),
+    below=st.floats(1e-3, 50.0),
+    above=st.floats(1e-3, 50.0),
+)
+def test_steps_stay_where_the_maximum_is_known_to_be(
+    position, slope, newton, last, last_slope, below, above
+):
+    # Law of bisection: of an interval with slopes pointing inwards the part uphill is kept, and
+    # what is longer than the tolerance ends inside it. No step is longer than eight templates, or
+    # half the interval.
+    past = np.array([last, last_slope, position - below, position + above])
+    step = _step(position, slope, newton, 1e-4, past)
+    low, high = (position, position + above) if slope > 0.0 else (position - below, position)
+    assert past.tolist() == [position, slope, low, high]
+    assert abs(step) < 1e-4 or low < position + step < high
+    assert abs(step) <= max(8.0, 0.5 * (high - low))
+
+
+def test_a_voxel_without_bounds_on_its_noise_does_not_disturb_the_others():
+    # Law: voxels are refined each for itself; infinite variance in one (and in the sample from
+    # which common weights are taken) leaves it unmeasured and the rest as it was.
+    _, patterns, variance = noisy(40, seed=14, relative=0.02)
+    alone = refined(patterns[1:], variance=variance[1:])
+    variance[0] = np.inf
+    result = refined(patterns, variance=variance)
+    assert result.status[0] == Status.NOT_MEASURED
+    np.testing.assert_allclose(result.a_A[1:], alone.a_A, rtol=0, atol=2e-7)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,22 @@ def test_a_few_hot_voxels_do_not_set_the_standard():
     assert found.crystallite_size_nm == pytest.approx(TRUTH.crystallite_size_nm, rel=0.02)
 
 
+@pytest.mark.parametrize("start", [Shared(60.0, 2e-3), Shared(200.0, 0.0)])
+def test_voxels_at_the_limits_of_the_range_do_not_upset_the_fit(start):
+    # Truth: the drawn parameters. Half of the voxels lie within 0.3 mÅ of the end of the range:
+    # refined with a little more or less width, they converge or run into the limit.
+    patterns, variance, _ = measured(TRUTH, relative=2e-3)
+    near_A = GRID_A[-1] - 1e-4 * np.arange(1, 4)
+    phase = np.resize(drawn(near_A, TRUTH), patterns[::2].shape)
+    rng = np.random.default_rng(6)
+    clean = 0.7 * phase + 0.1 * phase.max()
+    variance[::2] = 4e-6 * phase.max() * clean
+    patterns[::2] = clean + rng.normal(size=clean.shape) * np.sqrt(variance[::2])
+    found = learnt(patterns, variance, start=start)
+    assert found.crystallite_size_nm == pytest.approx(TRUTH.crystallite_size_nm, rel=0.02)
+    assert found.strain == pytest.approx(TRUTH.strain, rel=0.03)
+
+
 def test_channels_that_are_not_measured_do_not_count():
     # Law: NaN in a channel, whatever its variance, is a channel without weight.
     patterns, variance, _ = measured(TRUTH, n_voxels=60, seed=4)

@@ -222,6 +222,9 @@ def test_electrode_is_as_asked():
     again = build(spec, seed=5)
     assert sample.particles == again.particles
     assert sample.z_um == 3.0
+    flat = build(spec.model_copy(update={"z_um": 0.0}), seed=5)
+    lifted = sample.centres_um - flat.centres_um  # the packing moves with the measured plane
+    np.testing.assert_allclose(lifted, [[0.0, 0.0, 3.0]] * len(lifted), atol=1e-12)
     centres, radii = sample.centres_um, sample.radii_um
     cut = np.maximum(radii**2 - (centres[:, 2] - 3.0) ** 2, 0.0)
     # The discs' area is driven to the target to half a disc, at most that of 20 µm: 2.8 %.
