@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
 from xrdct.chunks import check_chunks, stated_length
@@ -27,6 +27,8 @@ from xrdct.spec import Spec
 
 LARGEST_ARRAY_BYTES = 64 * 2**30
 LARGEST_TEXT_BYTES = 16 * 2**20
+SPECS = "xrdct_twin"
+"""Group of a raw file in which the twin's own specifications stand."""
 SpecT = TypeVar("SpecT", bound=Spec)
 _H5PY_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 """What h5py raises, by turns, for a damaged file: TypeError for a text of unknown encoding."""
@@ -119,6 +121,12 @@ def write_text(group: h5py.Group, name: str, text: str) -> None:
     group.create_dataset(
         name, data=encoded, dtype=h5py.string_dtype("utf-8", length=max(1, len(encoded)))
     )
+
+
+def write_quantity(group: h5py.Group, name: str, values: ArrayLike, units: str) -> None:
+    """Write numbers with their units."""
+    group[name] = np.asarray(values, dtype=float)
+    group[name].attrs["units"] = units
 
 
 def check_format(file: h5py.File, name: str, kind: str, path: Path) -> None:

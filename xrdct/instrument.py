@@ -1,8 +1,8 @@
 """The beamline: Beam, Detector and Geometry, and what of a ring the detector sees.
 
-Axes: the beam travels along +z_lab, x_lab is horizontal, y_lab vertical. The detector is flat and
-normal to the beam; a ring of Bragg angle θ lands at radius r = D tan 2θ, at azimuth χ measured
-from the horizontal. Polarisation is horizontal.
+The detector is flat; where it stands, :mod:`xrdct.plane` says. Untilted, it shows a ring of Bragg
+angle θ at radius r = D tan 2θ, at azimuth χ measured from the horizontal. Polarisation is
+horizontal.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from xrdct.conversion import wavelength_A
 from xrdct.errors import InputError
+from xrdct.plane import Plane, place_m
 from xrdct.scattering import polarisation_factor
 from xrdct.spec import Spec
 
@@ -48,10 +49,26 @@ class Beam(Spec):
 
 
 class Detector(Spec):
-    """A pixel detector known to pyFAI by ``name``, with its efficiency at the beam's energy."""
+    """A pixel detector known to pyFAI by ``name``, with its efficiency at the beam's energy.
+
+    Photons are counted above ``threshold_keV``, in a CdTe sensor ``sensor_um`` thick.
+    """
 
     name: str = "PilatusCdTe2M"
     efficiency: float = Field(0.85, gt=0.0, le=1.0)
+    threshold_keV: float = Field(25.0, ge=4.0, le=100.0)
+    sensor_um: float = Field(1000.0, gt=10.0, le=10_000.0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of pixels."""
+        rows, columns = _pyfai_detector(self.name).max_shape
+        return int(rows), int(columns)
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """Pixels neither in a gap nor under the maker's mask, (row, column); read-only."""
+        return _live_pixels(self.name)[0]
 
     @property
     def pixel_um(self) -> float:
@@ -60,9 +77,19 @@ class Detector(Spec):
 
 
 class Geometry(Spec):
-    """Distance and the 2θ channels of the integrated pattern (beam centre = detector centre)."""
+    """Where the detector stands, and the 2θ channels of the integrated pattern.
+
+    ``distance_m`` is orthogonal to the detector; ``poni1_m`` (along rows) and ``poni2_m`` (along
+    columns) are the foot of that perpendicular, the detector's middle where None; rot1 to rot3
+    tilt it (:mod:`xrdct.plane`).
+    """
 
     distance_m: float = Field(0.7, gt=0.01, le=20.0)
+    poni1_m: float | None = Field(None, ge=-10.0, le=10.0)
+    poni2_m: float | None = Field(None, ge=-10.0, le=10.0)
+    rot1_rad: float = Field(0.0, ge=-1.0, le=1.0)
+    rot2_rad: float = Field(0.0, ge=-1.0, le=1.0)
+    rot3_rad: float = Field(0.0, ge=-np.pi, le=np.pi)
     two_theta_min_deg: float = Field(1.5, ge=0.0, lt=60.0)
     two_theta_max_deg: float = Field(14.5, gt=0.0, le=60.0)
     n_channels: int = Field(1024, ge=16, le=20_000)
@@ -89,11 +116,26 @@ class Geometry(Spec):
         return np.asarray(start + self.channel_width_rad * (np.arange(self.n_channels) + 0.5))
 
 
+def detector_plane(geometry: Geometry, detector: Detector) -> Plane:
+    """Return where the detector stands: upright about its middle unless said otherwise."""
+    rows, columns = detector.shape
+    pixel_m = detector.pixel_um * 1e-6
+    return Plane(
+        distance_m=geometry.distance_m,
+        poni1_m=0.5 * rows * pixel_m if geometry.poni1_m is None else geometry.poni1_m,
+        poni2_m=0.5 * columns * pixel_m if geometry.poni2_m is None else geometry.poni2_m,
+        rot1_rad=geometry.rot1_rad,
+        rot2_rad=geometry.rot2_rad,
+        rot3_rad=geometry.rot3_rad,
+    )
+
+
 @lru_cache(maxsize=8)
 def _pyfai_detector(name: str) -> PyfaiDetector:
     from pyFAI.detectors import ALL_DETECTORS, detector_factory
 
-    if name.lower() not in ALL_DETECTORS:
+    known = ALL_DETECTORS.get(name.lower())
+    if known is None or getattr(known, "MAX_SHAPE", None) is None:  # "detector" has no shape
         raise InputError(f"detector.name: pyFAI knows no detector named {name!r}")
     return detector_factory(name)
 
@@ -103,6 +145,7 @@ def _live_pixels(name: str) -> tuple[NDArray[np.bool_], float, float]:
     detector = _pyfai_detector(name)
     mask = detector.calc_mask()
     live = np.ones(detector.max_shape, bool) if mask is None else mask == 0
+    live.flags.writeable = False
     return live, float(detector.pixel1), float(detector.pixel2)
 
 
@@ -121,18 +164,44 @@ def ring_acceptance(
 
     Source: PHYSICS 1, with ΔΩ summed over the pixels of a ring.
     """
-    live, pixel_y_m, pixel_x_m = _live_pixels(detector.name)
-    chi = (np.arange(_AZIMUTHS) + 0.5) * (2.0 * np.pi / _AZIMUTHS)
+    chi = (np.arange(_AZIMUTHS, dtype=np.float64) + 0.5) * (2.0 * np.pi / _AZIMUTHS)
     fractions = (np.arange(_RADII_PER_CHANNEL) + 0.5) / _RADII_PER_CHANNEL - 0.5
     acceptance = np.zeros(geometry.n_channels)
     for fraction in fractions:
         two_theta = geometry.two_theta_rad + fraction * geometry.channel_width_rad
-        radius_m = geometry.distance_m * np.tan(two_theta)[:, None]
-        row = np.floor(live.shape[0] / 2 + radius_m * np.sin(chi) / pixel_y_m).astype(int)
-        column = np.floor(live.shape[1] / 2 + radius_m * np.cos(chi) / pixel_x_m).astype(int)
-        inside = (row >= 0) & (row < live.shape[0]) & (column >= 0) & (column < live.shape[1])
-        seen = inside & live[np.where(inside, row, 0), np.where(inside, column, 0)]
+        seen = _is_seen(geometry, detector, two_theta[:, None], chi)
         weight = polarisation_factor(two_theta[:, None], chi[None, :], degree=polarisation)
         acceptance += np.mean(seen * weight, axis=1) / _RADII_PER_CHANNEL
     acceptance.flags.writeable = False
     return acceptance
+
+
+def live_share(
+    geometry: Geometry, *, detector: Detector, two_theta_rad: NDArray[np.float64], n_sectors: int
+) -> NDArray[np.float64]:
+    """Return how much of each sector of rings lands on live pixels, shape (ring, sector).
+
+    Sectors are equal and begin at azimuth 0.
+    """
+    per_sector = -(-_AZIMUTHS // n_sectors)
+    count = per_sector * n_sectors
+    chi = (np.arange(count, dtype=np.float64) + 0.5) * (2.0 * np.pi / count)
+    seen = _is_seen(geometry, detector, two_theta_rad[:, None], chi)
+    return np.asarray(seen.reshape(two_theta_rad.size, n_sectors, per_sector).mean(axis=2))
+
+
+def _is_seen(
+    geometry: Geometry,
+    detector: Detector,
+    two_theta_rad: NDArray[np.float64],
+    azimuth_rad: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Return whether directions, broadcast together, meet live pixels."""
+    live, pixel_y_m, pixel_x_m = _live_pixels(detector.name)
+    plane = detector_plane(geometry, detector)
+    vertical_m, horizontal_m = place_m(plane, two_theta_rad, azimuth_rad)
+    inside = (vertical_m >= 0.0) & (vertical_m < live.shape[0] * pixel_y_m)
+    inside &= (horizontal_m >= 0.0) & (horizontal_m < live.shape[1] * pixel_x_m)
+    row = np.where(inside, vertical_m / pixel_y_m, 0.0).astype(int)
+    column = np.where(inside, horizontal_m / pixel_x_m, 0.0).astype(int)
+    return np.asarray(inside & live[row, column])

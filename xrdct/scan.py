@@ -8,7 +8,7 @@ s = −x sin ω + y cos ω along the beam, towards the detector.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,11 @@ class Scan(Spec):
     angle_range_deg: float = Field(180.0, gt=0.0, le=360.0)
     exposure_s: float = Field(0.01, gt=0.0, le=3600.0)
     dead_time_s: float = Field(0.00095, ge=0.0, le=3600.0)
+    """Between two points of a line."""
+    line_gap_s: float = Field(0.0, ge=0.0, le=3600.0)
+    """Further pause after each line, for the rotation."""
+    order: Literal["zigzag", "unidirectional"] = "unidirectional"
+    """Whether every other line runs backwards. Points keep their raster place in the data."""
     n_planes: int = Field(1, ge=1, le=10_000)
     plane_step_um: float = Field(0.0, ge=0.0)
 
@@ -60,8 +65,9 @@ class Scan(Spec):
 
     @property
     def beam_time_s(self) -> float:
-        """Exposure and readout of every point; motor moves are not counted."""
-        return self.n_points * (self.exposure_s + self.dead_time_s)
+        """Exposure and readout of every point, and the pauses after lines."""
+        lines = self.n_angles * self.n_planes
+        return self.n_points * (self.exposure_s + self.dead_time_s) + lines * self.line_gap_s
 
     @property
     def width_um(self) -> float:
