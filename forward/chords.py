@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from forward.instrument import TrueInstrument
 from forward.settings import Accuracy, Effects
 from forward.states import StateGrid
 from phantoms.sample import Layers, Sample
@@ -61,7 +62,7 @@ def chord_profiles(
     *,
     layers: Layers,
     grid: StateGrid,
-    beam: Beam,
+    truth: TrueInstrument,
     effects: Effects,
     accuracy: Accuracy,
     workers: int | None = None,
@@ -69,9 +70,10 @@ def chord_profiles(
     """Project every particle of ``sample`` once (see the module's text)."""
     n_particles = len(sample.particles)
     mixture = _mixture(grid, layers, n_particles)
-    step_um = min(accuracy.profile_step_um, beam.width_um / 10.0)
-    taps = _beam_taps(beam, step_um=step_um, blurred=effects.beam_size)
-    heights_um, height_weights = _heights(beam, accuracy, blurred=effects.beam_size)
+    step_um = min(accuracy.profile_step_um, truth.beam.width_um / 10.0)
+    shares = beam_shares(truth, effects)
+    taps = _beam_taps([(w, beam.width_um) for w, beam in shares], step_um=step_um)
+    heights_um, height_weights = _heights([(w, beam.height_um) for w, beam in shares], accuracy)
     dz_um = sample.centres_um[:, 2] - sample.z_um
     reach_um = sample.radii_um + taps.size * step_um
     n_distances = np.ceil(reach_um / step_um).astype(np.int64) + 4  # interpolation reaches on
@@ -147,24 +149,47 @@ def _mixture(grid: StateGrid, layers: Layers, n_particles: int) -> _Mixture:
     )
 
 
-def _beam_taps(beam: Beam, *, step_um: float, blurred: bool) -> NDArray[np.float64]:
-    """Weights of the strips 0, 1, 2, … steps from the beam's middle (one side, sum to one)."""
-    if not blurred:
+def beam_shares(truth: TrueInstrument, effects: Effects) -> list[tuple[float, Beam]]:
+    """Return the beam as Gaussian parts with their shares: its core, and tails where it has any.
+
+    Width and height have the same shares, each on its own. Empty for a beam without size.
+    """
+    if not effects.beam_size:
+        return []
+    tails = truth.tail_fraction if effects.beam_tails else 0.0
+    wide = truth.beam.model_copy(update={"width_um": truth.tail_um, "height_um": truth.tail_um})
+    return [(1.0 - tails, truth.beam), *([(tails, wide)] if tails > 0.0 else [])]
+
+
+def _beam_taps(parts: list[tuple[float, float]], *, step_um: float) -> NDArray[np.float64]:
+    """Weights of the strips 0, 1, 2, … steps from the beam's middle (one side, sum to one).
+
+    ``parts`` are shares and FWHM in µm.
+    """
+    if not parts:
         return np.ones(1)
-    sigma_um = np.sqrt((beam.width_um / FWHM_PER_SIGMA) ** 2 - step_um**2 / 12.0)
-    count = int(np.ceil(_TAIL_SIGMAS * sigma_um / step_um)) + 1
-    half = np.exp(-0.5 * (np.arange(count) * step_um / sigma_um) ** 2)
-    return np.asarray(half / (half[0] + 2.0 * half[1:].sum()))
+    sigmas_um = [
+        np.sqrt((fwhm_um / FWHM_PER_SIGMA) ** 2 - step_um**2 / 12.0) for _, fwhm_um in parts
+    ]
+    count = int(np.ceil(_TAIL_SIGMAS * max(sigmas_um) / step_um)) + 1
+    taps = np.zeros(count)
+    for (share, _), sigma_um in zip(parts, sigmas_um, strict=True):
+        half = np.exp(-0.5 * (np.arange(count) * step_um / sigma_um) ** 2)
+        taps += share * half / (half[0] + 2.0 * half[1:].sum())
+    return taps
 
 
 def _heights(
-    beam: Beam, accuracy: Accuracy, *, blurred: bool
+    parts: list[tuple[float, float]], accuracy: Accuracy
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Heights in the beam, µm, and their weights (sum to one)."""
-    if not blurred:
+    """Heights in the beam, µm, and their weights (sum to one); ``parts`` are shares and FWHM."""
+    if not parts:
         return np.zeros(1), np.ones(1)
     nodes, weights = np.polynomial.hermite_e.hermegauss(accuracy.n_heights)
-    return nodes * beam.height_um / FWHM_PER_SIGMA, weights / weights.sum()
+    heights_um = [nodes * fwhm_um / FWHM_PER_SIGMA for _, fwhm_um in parts]
+    return np.concatenate(heights_um), np.concatenate(
+        [share * weights / weights.sum() for share, _ in parts]
+    )
 
 
 @compiled

@@ -1,14 +1,18 @@
-"""The pattern library: detected photons per µm of each material state and photon of beam.
+"""The pattern library: photons per µm of each material state and photon of beam.
 
-For a state of ring powers q_hkl (1/m) the photons in channel c are, per µm and incident photon,
+For a state of ring powers q_hkl (1/m) the photons of a whole, unpolarised ring are, per µm and
+incident photon,
 
-    1e-6 · η · A_c · Σ_hkl q_hkl · ḡ_c(2θ_hkl) · Δ2θ
+    1e-6 · Σ_hkl q_hkl · g(2θ − 2θ_hkl)
 
-with A_c the polarisation-weighted fraction of the ring that is detected
-(:func:`xrdct.instrument.ring_acceptance`) and ḡ_c the channel's mean profile. Compton and thermal
-diffuse scattering of the same material are added. A second library holds the derivative by the
-displacement along the beam that scaling the cell does not carry (:mod:`forward.parallax`): the
-residual shift, and the change of ring power and density that the scaling wrongly implied.
+per radian of 2θ, or averaged over a channel times its width (:class:`forward.angles.AngleGrid`).
+Compton and thermal diffuse scattering of the same material are added. What of a ring is detected
+(:func:`xrdct.instrument.ring_acceptance`, efficiency) is a factor ``gain`` of each node.
+
+A second library holds the derivative by the displacement along the beam that scaling the cell does
+not carry (:mod:`forward.parallax`): the residual shift, and the change of ring power and density
+that the scaling wrongly implied. Where grains are to be counted, the middle of every line is kept
+apart (:class:`LineCores`), so that its rings can be made of spots.
 
 Source: PHYSICS 1 and 2; Warren, X-ray Diffraction, ch. 4.
 """
@@ -20,18 +24,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from forward.angles import AngleGrid
 from forward.instrument import TrueInstrument
+from forward.line_profile import line_profiles
 from forward.parallax import mean_scaling, residual_shift_per_um
-from forward.resolution import ring_widths
+from forward.resolution import RingWidths, Sensor, ring_widths
 from forward.settings import Accuracy, Effects
 from forward.states import REFERENCE_A, Family, StateGrid
-from forward.voigt import channel_profile
 from phantoms.sample import SPINEL, Sample
 from phantoms.stoichiometry import spinel_crystal, x_from_lattice
 from xrdct.attenuation import linear_attenuation_per_um
 from xrdct.conversion import d_spacing_A, two_theta_rad
 from xrdct.crystal import Crystal
-from xrdct.instrument import Beam, Detector, Geometry, ring_acceptance
+from xrdct.instrument import Beam
 from xrdct.reflections import powder_reflections
 from xrdct.scattering import (
     compton_per_m_sr,
@@ -40,8 +45,34 @@ from xrdct.scattering import (
     thermal_diffuse_per_m_sr,
 )
 
-_NUDGE_RAD = 2e-6
-"""Step of the numerical derivative of a profile: a hundredth of a line's width."""
+_CORE_FWHM = 2.5
+"""Half width of a line's core in widths of the line, of which it holds 95 % or more."""
+
+
+@dataclass(frozen=True, eq=False)
+class LineCore:
+    """The middle of one line of one family, apart from the rest of the library."""
+
+    ring: str
+    """Phase and indices: rings of the same name nearly coincide."""
+    first_state: int
+    first_node: int
+    values_per_um: NDArray[np.float32]
+    """Shape (state of the family, node): zero outside each state's own core."""
+    multiplicity: int
+    theta_rad: NDArray[np.float64]
+    """Bragg angle, shape (state,)."""
+    grain_um: float
+
+    @property
+    def states(self) -> slice:
+        """Where the family's states lie among all."""
+        return slice(self.first_state, self.first_state + self.values_per_um.shape[0])
+
+    @property
+    def nodes(self) -> slice:
+        """Where the core lies on the grid of angles."""
+        return slice(self.first_node, self.first_node + self.values_per_um.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,21 +80,28 @@ class PatternLibrary:
     """Patterns of all states, per µm of solid and photon of beam."""
 
     pattern_per_um: NDArray[np.float32]
-    """Shape (state, channel)."""
+    """Shape (state, node); without what is in ``cores``."""
     derivative_per_um2: NDArray[np.float32]
-    """Derivative by the displacement along the beam, shape (state, channel)."""
+    """Derivative by the displacement along the beam, shape (state, node)."""
     attenuation_per_um: NDArray[np.float64]
     """Linear attenuation coefficient, shape (state,)."""
-    acceptance: NDArray[np.float64]
-    """Detected fraction of each channel's ring, shape (channel,)."""
+    gain: NDArray[np.float64]
+    """Detected share of each node's ring, shape (node,); contained in all patterns."""
+    cores: tuple[LineCore, ...] = ()
+    """Lines that are made of spots."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Lines:
-    """The powder lines of a family's states, each of shape (state, line)."""
+    """The powder lines of a family's states."""
 
     position_rad: NDArray[np.float64]
+    """True 2θ, shape (state, line)."""
     power_per_m: NDArray[np.float64]
+    """Shape (state, line)."""
+    multiplicity: NDArray[np.int64]
+    """Shape (line,)."""
+    names: tuple[str, ...]
 
 
 def state_crystal(family: Family, *, node: int, spacing: float, sample: Sample) -> Crystal:
@@ -82,46 +120,49 @@ def pattern_library(
     grid: StateGrid,
     *,
     sample: Sample,
-    detector: Detector,
-    geometry: Geometry,
+    angles: AngleGrid,
+    gain: NDArray[np.float64],
+    pixel_um: float,
+    sensor: Sensor | None,
     effects: Effects,
     accuracy: Accuracy,
     truth: TrueInstrument,
 ) -> PatternLibrary:
-    """Compute the pattern of every state of ``grid`` on the channels of the nominal geometry."""
-    beam = truth.beam
-    acceptance = ring_acceptance(geometry, detector=detector, polarisation=beam.polarisation)
+    """Compute the pattern of every state of ``grid`` on ``angles``, times ``gain`` (node,)."""
     patterns, derivatives, attenuation = [], [], []
+    cores: list[LineCore] = []
     for family in grid.families:
         crystals = [
             state_crystal(family, node=family.first_node + i, spacing=grid.spacing, sample=sample)
             for i in range(family.n_states)
         ]
         crystals = [crystal.with_b_scale(truth.b_iso_factor) for crystal in crystals]
-        pattern, derivative = _family_patterns(
-            family, crystals, spacing=grid.spacing, truth=truth, detector=detector,
-            geometry=geometry, accuracy=accuracy,
+        drawn = _FamilyPatterns(
+            family, crystals, spacing=grid.spacing, beam=truth.beam, angles=angles, gain=gain,
+            pixel_um=pixel_um, sensor=sensor, reach_rad=float(np.deg2rad(accuracy.voigt_reach_deg)),
         )  # fmt: skip
+        drawn.add_lines(apart=effects.grains and family.grain_um is not None)
         if effects.diffuse:
-            pattern += _diffuse(crystals, beam=beam, geometry=geometry)
-        patterns.append(pattern)
-        derivatives.append(derivative)
+            drawn.pattern += _diffuse(crystals, beam=truth.beam, angles=angles) * drawn.per_um
+        patterns.append(drawn.pattern.astype(np.float32))
+        derivatives.append(drawn.derivative.astype(np.float32))
+        cores += drawn.cores
         attenuation += [
-            linear_attenuation_per_um(crystal, energy_keV=beam.energy_keV) for crystal in crystals
+            linear_attenuation_per_um(crystal, energy_keV=truth.beam.energy_keV)
+            for crystal in crystals
         ]
-    gain = 1e-6 * detector.efficiency * acceptance
-    empty = np.zeros((0, geometry.n_channels))
+    empty = np.zeros((0, angles.n_nodes), np.float32)
     return PatternLibrary(
-        pattern_per_um=(np.concatenate([empty, *patterns]) * gain).astype(np.float32),
-        derivative_per_um2=(np.concatenate([empty, *derivatives]) * gain).astype(np.float32),
+        pattern_per_um=np.concatenate([empty, *patterns]),
+        derivative_per_um2=np.concatenate([empty, *derivatives]),
         attenuation_per_um=np.array(attenuation),
-        acceptance=acceptance,
+        gain=gain,
+        cores=tuple(cores),
     )
 
 
-def _family_lines(crystals: list[Crystal], *, beam: Beam, geometry: Geometry) -> _Lines:
+def _family_lines(crystals: list[Crystal], *, beam: Beam, limit_rad: float) -> _Lines:
     """Lines of all states of a family, in the same order: where one is absent its power is zero."""
-    limit_rad = np.deg2rad(geometry.two_theta_max_deg) * 1.05
     d_min_A = d_spacing_A(limit_rad, wavelength_A=beam.wavelength_A)
     cells_A = np.array([crystal.cell_A_deg[0] for crystal in crystals])
     found = [
@@ -130,73 +171,127 @@ def _family_lines(crystals: list[Crystal], *, beam: Beam, geometry: Geometry) ->
         )
         for crystal, cell in zip(crystals, cells_A, strict=True)
     ]
-    d_per_cell = {
-        name: d / cell
+    known = {
+        name: (d / cell, int(m))
         for lines, cell in zip(found, cells_A, strict=True)
-        for name, d in zip(lines.names, lines.d_A, strict=True)
+        for name, d, m in zip(lines.names, lines.d_A, lines.multiplicity, strict=True)
     }
-    column = {name: i for i, name in enumerate(d_per_cell)}
-    d_A = np.array(list(d_per_cell.values()))[None, :] * cells_A[:, None]
+    column = {name: i for i, name in enumerate(known)}
+    d_A = np.array([d for d, _ in known.values()])[None, :] * cells_A[:, None]
     power = np.zeros(d_A.shape)
     for row, (lines, crystal) in enumerate(zip(found, crystals, strict=True)):
         power[row, [column[name] for name in lines.names]] = ring_power_per_m(
             lines, cell_volume_A3=crystal.volume_A3, wavelength_A=beam.wavelength_A
         )
-    return _Lines(np.asarray(two_theta_rad(d_A, wavelength_A=beam.wavelength_A)), power)
+    return _Lines(
+        position_rad=np.asarray(two_theta_rad(d_A, wavelength_A=beam.wavelength_A)),
+        power_per_m=power,
+        multiplicity=np.array([m for _, m in known.values()]),
+        names=tuple(known),
+    )
 
 
-def _family_patterns(
-    family: Family,
-    crystals: list[Crystal],
-    *,
-    spacing: float,
-    truth: TrueInstrument,
-    detector: Detector,
-    geometry: Geometry,
-    accuracy: Accuracy,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a family's patterns and their derivatives by displacement, (state, channel)."""
-    lines = _family_lines(crystals, beam=truth.beam, geometry=geometry)
-    centres = geometry.two_theta_rad
-    scaling = mean_scaling(centres)
-    width, power = geometry.channel_width_rad, lines.power_per_m
-    implied = -scaling * 1e-6 / geometry.distance_m * np.gradient(power, spacing, axis=0)
-    pattern = np.zeros((len(crystals), geometry.n_channels))
-    derivative = np.zeros_like(pattern)
-    for line in range(lines.position_rad.shape[1]):
-        angle = lines.position_rad[:, line]
-        position = np.arctan(np.tan(angle) * truth.distance_m / geometry.distance_m)
+class _FamilyPatterns:
+    """The patterns of one family's states while they are drawn, line by line."""
+
+    def __init__(
+        self,
+        family: Family,
+        crystals: list[Crystal],
+        *,
+        spacing: float,
+        beam: Beam,
+        angles: AngleGrid,
+        gain: NDArray[np.float64],
+        pixel_um: float,
+        sensor: Sensor | None,
+        reach_rad: float,
+    ) -> None:
+        self.family, self.beam, self.angles = family, beam, angles
+        self.pixel_um, self.sensor, self.reach_rad = pixel_um, sensor, reach_rad
+        limit_rad = float(angles.two_theta_rad[-1]) * 1.05
+        self.lines = _family_lines(crystals, beam=beam, limit_rad=limit_rad)
+        self.per_um = 1e-6 * gain
+        self.scaling = mean_scaling(angles.two_theta_rad)
+        implied = np.gradient(self.lines.power_per_m, spacing, axis=0)
+        self.implied = -self.scaling * 1e-6 / angles.distance_m * implied
+        self.pattern = np.zeros((len(crystals), angles.n_nodes))
+        """Photons per µm and photon of beam."""
+        self.derivative = np.zeros_like(self.pattern)
+        self.cores: list[LineCore] = []
+
+    def add_lines(self, *, apart: bool) -> None:
+        """Draw all lines; keep their cores ``apart`` from the pattern if asked."""
+        for line in range(self.lines.multiplicity.size):
+            self._add_line(line, apart=apart)
+
+    def _add_line(self, line: int, *, apart: bool) -> None:
+        power = self.lines.power_per_m[:, line, None]
+        angle = self.lines.position_rad[:, line]
+        position = np.arctan(np.tan(angle) * self.angles.stretch)
         widths = ring_widths(
-            angle, beam=truth.beam, geometry=geometry, pixel_um=detector.pixel_um,
-            crystallite_size_nm=family.crystallite_size_nm, strain=family.strain,
+            angle, beam=self.beam, distance_m=self.angles.distance_m, pixel_um=self.pixel_um,
+            crystallite_size_nm=self.family.crystallite_size_nm, strain=self.family.strain,
+            sensor=self.sensor,
         )  # fmt: skip
-        ahead, behind = (
-            channel_profile(
-                centres, position_rad=position + nudge, widths=widths,
-                channel_width_rad=width, reach_rad=np.deg2rad(accuracy.voigt_reach_deg),
+        if self.angles.sensor_corrected:
+            position = position - widths.sensor_mean_rad
+        profile, slope = line_profiles(
+            self.angles, position_rad=position, widths=widths, reach_rad=self.reach_rad
+        )
+        shift = residual_shift_per_um(
+            position, distance_m=self.angles.distance_m, scaling=self.scaling
+        )
+        unit = self.angles.width_rad * self.per_um
+        self.derivative += profile * self.implied[:, line, None] * unit
+        self.derivative += slope * power * shift[:, None] * unit
+        profile *= power * unit
+        if apart and power.any():
+            self._set_apart(line, profile, position + widths.sensor_mean_rad, widths)
+        self.pattern += profile
+
+    def _set_apart(
+        self,
+        line: int,
+        profile: NDArray[np.float64],
+        middle_rad: NDArray[np.float64],
+        widths: RingWidths,
+    ) -> None:
+        """Move the core of a line out of ``profile``."""
+        reach_rad = _CORE_FWHM * widths.fwhm_rad
+        angles = self.angles.two_theta_rad
+        low, high = np.searchsorted(
+            angles, [(middle_rad - reach_rad).min(), (middle_rad + reach_rad).max()]
+        )
+        if low == high:
+            return
+        window = profile[:, low:high]
+        inside = np.abs(angles[None, low:high] - middle_rad[:, None]) <= reach_rad[:, None]
+        self.cores.append(
+            LineCore(
+                ring=f"{self.family.phase} {self.lines.names[line]}",
+                first_state=self.family.first_state,
+                first_node=int(low),
+                values_per_um=np.where(inside, window, 0.0).astype(np.float32),
+                multiplicity=int(self.lines.multiplicity[line]),
+                theta_rad=0.5 * self.lines.position_rad[:, line],
+                grain_um=self.family.grain_um or 0.0,
             )
-            for nudge in (_NUDGE_RAD, -_NUDGE_RAD)
-        )  # fmt: skip
-        profile = 0.5 * width * (ahead + behind)
-        slope = 0.5 * width * (ahead - behind) / _NUDGE_RAD
-        shift = residual_shift_per_um(position, distance_m=geometry.distance_m, scaling=scaling)
-        pattern += profile * power[:, line, None]
-        derivative += profile * implied[:, line, None]
-        derivative += slope * (power[:, line] * shift)[:, None]
-    return pattern, derivative
+        )
+        window[inside] = 0.0
 
 
-def _diffuse(crystals: list[Crystal], *, beam: Beam, geometry: Geometry) -> NDArray[np.float64]:
+def _diffuse(crystals: list[Crystal], *, beam: Beam, angles: AngleGrid) -> NDArray[np.float64]:
     """Return the diffuse scattering into whole rings, per metre, at the family's middle state.
 
     Smooth in 2θ, and changing by less than a per cent along a family.
     """
     middle = crystals[len(crystals) // 2]
-    angles, energy = geometry.two_theta_rad, beam.energy_keV
+    two_theta, energy = angles.two_theta_rad, beam.energy_keV
     per_sr = (
-        compton_per_m_sr(middle, two_theta_rad=angles, energy_keV=energy)
-        + thermal_diffuse_per_m_sr(middle, two_theta_rad=angles, energy_keV=energy)
-        + disorder_diffuse_per_m_sr(middle, two_theta_rad=angles, energy_keV=energy)
+        compton_per_m_sr(middle, two_theta_rad=two_theta, energy_keV=energy)
+        + thermal_diffuse_per_m_sr(middle, two_theta_rad=two_theta, energy_keV=energy)
+        + disorder_diffuse_per_m_sr(middle, two_theta_rad=two_theta, energy_keV=energy)
     )
-    solid_angle = 2.0 * np.pi * np.sin(angles) * geometry.channel_width_rad
+    solid_angle = 2.0 * np.pi * np.sin(two_theta) * angles.width_rad
     return np.asarray(per_sr * solid_angle)[None, :]

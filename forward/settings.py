@@ -12,18 +12,48 @@ from xrdct.spec import Spec
 
 
 class Effects(Spec):
-    """Switches of the forward model, one for each effect."""
+    """Switches of the forward model, one for each effect.
+
+    Most effects have a strength of their own elsewhere, zero unless stated; the switch turns off
+    what is there.
+    """
 
     noise: bool = True
     """Poisson statistics of the diffracted and of the transmitted photons."""
     beam_size: bool = True
     """Blur by the beam's width and height; off means an infinitely thin beam."""
+    beam_tails: bool = True
+    """Faint wide tails of the beam (`unknowns.tail_fraction`)."""
     parallax: bool = True
     """Material nearer to the detector makes smaller rings."""
     attenuation: bool = True
     """Absorption along each ray."""
+    exit_path: bool = True
+    """Scattered photons leave the sample by another way than straight on."""
     diffuse: bool = True
     """Compton and thermal diffuse scattering of the sample, and scattering by air."""
+    cell: bool = True
+    """What surrounds the particles (`cell`)."""
+    grains: bool = True
+    """A finite number of crystallites (`grain_um` of particles): spots on rings."""
+    motion: bool = True
+    """Raster jitter, offset and wobble of the axis, errors of the encoders (`motion`)."""
+    flux: bool = True
+    """Decay and flicker of the beam, noise of the monitor (`flux`)."""
+    operando: bool = True
+    """A sample that changes while it is measured (`operando`)."""
+    sensor_parallax: bool = True
+    """Photons are counted at a depth in the sensor, where oblique ones have moved outwards."""
+    charge_sharing: bool = True
+    """Charge and fluorescence reach neighbouring pixels: counts move, double or are lost."""
+    dead_time: bool = True
+    """Photons that arrive too soon after another, and the firmware's correction of it."""
+    flat_field: bool = True
+    """Pixels of unequal response (`faults`)."""
+    bad_pixels: bool = True
+    """Dead and hot pixels (`faults`)."""
+    zingers: bool = True
+    """Tracks of cosmic rays (`faults`)."""
 
 
 class Accuracy(Spec):

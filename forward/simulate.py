@@ -1,127 +1,35 @@
-"""The experiment, simulated: sample in, raw scan out (pattern mode).
+"""A scan in pattern mode: the photons of every 2θ channel, summed over its pixels.
 
-Pattern mode records the photons of every 2θ channel, summed over its pixels. Expected counts are
-
-    n = N0 · T · ( state sinogram @ pattern library + air )
-
-and the recorded ones are Poisson draws of them, from one counter-based stream per projection, so
+Expected counts come from :mod:`forward.projection`; rings of countable crystallites are multiplied
+by what their number happens to be (:mod:`forward.grains`). Recorded are Poisson draws, or, where an
+integration with trimming is to be imitated, what its estimator would make of the pixels
+(:mod:`forward.pattern_statistics`). Random numbers are counter-based, one stream per projection, so
 that the same seed gives the same scan on any number of threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from forward.air import air_pattern
-from forward.chords import ChordProfiles, chord_profiles
-from forward.instrument import TrueInstrument
-from forward.parallax import mean_scaling
-from forward.patterns import PatternLibrary, pattern_library
-from forward.settings import Accuracy, Effects
-from forward.sinogram import project_angle
-from forward.states import StateGrid, state_grid
-from phantoms.sample import Sample, radial_layers
+from forward.conditions import Conditions, ideal_conditions
+from forward.grain_rings import GrainRings
+from forward.grains import Grains
+from forward.pattern_statistics import PatternStatistics
+from forward.philox import stream_key
+from forward.projection import exit_corrected, expected_line
+from forward.virtual import Virtual
 from xrdct.compiled import threaded
 from xrdct.errors import InputError
-from xrdct.instrument import Beam, Detector, Geometry
 from xrdct.rawfile import RawScan
 from xrdct.scan import Scan
 
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Virtual:
-    """A sample made ready to be scanned: everything that does not depend on the scan."""
-
-    sample: Sample
-    beam: Beam
-    detector: Detector
-    geometry: Geometry
-    effects: Effects
-    truth: TrueInstrument
-    grid: StateGrid
-    profiles: ChordProfiles
-    library: PatternLibrary
-    air: NDArray[np.float64]
-    """Photons per channel and photon of beam, shape (channel,)."""
-
-
-def prepare(
-    sample: Sample,
-    *,
-    beam: Beam,
-    detector: Detector,
-    geometry: Geometry,
-    truth: TrueInstrument,
-    effects: Effects | None = None,
-    accuracy: Accuracy | None = None,
-    workers: int | None = None,
-) -> Virtual:
-    """Compute chord profiles and pattern library of ``sample``; any number of scans can follow."""
-    effects, accuracy = effects or Effects(), accuracy or Accuracy()
-    layers = radial_layers(sample, layer_um=accuracy.layer_um)
-    margin = 0.5 * sample.diameter_um * 1e-6 / geometry.distance_m if effects.parallax else 0.0
-    grid = state_grid(sample, layers=layers, spacing=accuracy.state_spacing, margin=margin)
-    profiles = chord_profiles(
-        sample, layers=layers, grid=grid, beam=beam, effects=effects, accuracy=accuracy,
-        workers=workers,
-    )  # fmt: skip
-    library = pattern_library(
-        grid, sample=sample, detector=detector, geometry=geometry, effects=effects,
-        accuracy=accuracy, truth=truth,
-    )  # fmt: skip
-    air = air_pattern(geometry, efficiency=detector.efficiency, acceptance=library.acceptance)
-    return Virtual(
-        sample=sample,
-        beam=beam,
-        detector=detector,
-        geometry=geometry,
-        effects=effects,
-        truth=truth,
-        grid=grid,
-        profiles=profiles,
-        library=library,
-        air=air * truth.air_factor if effects.diffuse else np.zeros(geometry.n_channels),
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Expectation:
-    """What one projection would give on average."""
-
-    counts: NDArray[np.float32]
-    """Photons, shape (offset, channel)."""
-    transmitted: NDArray[np.float64]
-    """Photons behind the sample, shape (offset,)."""
-
-
-def expected_projection(virtual: Virtual, *, scan: Scan, angle_rad: float) -> Expectation:
-    """Return the expected photons of one projection of a scan."""
-    geometry, library = virtual.geometry, virtual.library
-    shift_per_um = 0.0
-    if virtual.effects.parallax:
-        scaling = mean_scaling(geometry.two_theta_rad)
-        shift_per_um = scaling * 1e-6 / geometry.distance_m / virtual.grid.spacing
-    rays = project_angle(
-        virtual.profiles, centres_um=virtual.sample.centres_um, angle_rad=angle_rad,
-        offsets_um=scan.offsets_um, n_states=virtual.grid.n_states, states_per_um=shift_per_um,
-    )  # fmt: skip
-    photons = virtual.beam.flux_per_s * scan.exposure_s
-    transmission = np.ones(scan.n_offsets)
-    if virtual.effects.attenuation:
-        transmission = np.exp(-(rays.path_um @ library.attenuation_per_um))
-    counts = rays.path_um @ library.pattern_per_um
-    if virtual.effects.parallax:
-        counts += rays.moment_um2 @ library.derivative_per_um2
-    counts += virtual.air.astype(np.float32)
-    counts *= (photons * transmission[:, None]).astype(np.float32)
-    return Expectation(np.maximum(counts, 0.0, out=counts), photons * transmission)
+_MOST_COUNTS = 2.0e9
+"""Expected photons of a channel; int32 ends at 2.147e9, 3000 standard deviations above."""
 
 
 def simulate_scan(
@@ -130,35 +38,59 @@ def simulate_scan(
     scan: Scan,
     seed: int,
     scan_number: int = 0,
+    conditions: Conditions | None = None,
+    grains: Grains | None = None,
+    statistics: PatternStatistics | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> RawScan:
     """Measure a prepared sample with one scan.
 
     The result is int32 counts with noise, or float32 expectations where ``Effects.noise`` is off.
-    Raises InputError for a scan of more than one plane: each plane is a scan of its own.
+    With ``statistics`` it is what an integration would make of the pixels, with its variance.
+    With ``statistics`` it is what an integration would give, with its variance. Without
+    ``conditions`` every exposure is as the scan asks for.
+
+    Raises InputError for a scan of more than one plane (each plane is a scan of its own), and for
+    more photons in a channel than can be stored.
     """
     if scan.n_planes != 1:
         raise InputError(
             f"scan.n_planes is {scan.n_planes}, but pattern mode simulates one plane at a time"
         )
+    conditions = conditions or ideal_conditions(scan, beam=virtual.beam)
+    rings = GrainRings.of(virtual, grains or Grains())
+    key = stream_key(seed, scan_number)
     noise = virtual.effects.noise
     shape = (scan.n_angles, scan.n_offsets)
-    counts = np.empty((*shape, virtual.geometry.n_channels), np.int32 if noise else np.float32)
+    whole = noise and statistics is None
+    counts = np.empty((*shape, virtual.angles.n_nodes), np.int32 if whole else np.float32)
+    variance = None if statistics is None else np.empty(counts.shape, np.float32)
     transmitted = np.empty(shape)
-    angles_rad = scan.angles_rad
+    angles_rad = conditions.positions.true_rotation_rad
     done = 0
 
     def measure(first: int, last: int) -> None:
         nonlocal done
         for k in range(first, last):
-            expected = expected_projection(virtual, scan=scan, angle_rad=float(angles_rad[k]))
-            if noise:
-                rng = _stream(seed, scan_number, k)
-                counts[k] = rng.poisson(expected.counts)
-                transmitted[k] = rng.poisson(expected.transmitted)
+            expected = expected_line(virtual, scan=scan, conditions=conditions, line=k)
+            rings.add_to(
+                expected.counts, path_um=expected.path_um, photons=expected.transmitted, key=key,
+                first_frame=k * scan.n_offsets, statistics=statistics,
+            )  # fmt: skip
+            exit_corrected(
+                virtual, expected.counts, offsets_um=scan.offsets_um,
+                angle_rad=float(angles_rad[k]),
+            )  # fmt: skip
+            _check_counts(expected.counts)
+            rng = _stream(seed, scan_number, k)
+            if statistics is not None and variance is not None:
+                counts[k], variance[k] = statistics.measured(
+                    expected.counts, noise=noise, key=key, first_ray=k * scan.n_offsets
+                )
             else:
-                counts[k], transmitted[k] = expected.counts, expected.transmitted
+                counts[k] = rng.poisson(expected.counts) if noise else expected.counts
+            transmitted[k] = rng.poisson(expected.transmitted) if noise else expected.transmitted
         done += last - first
         if progress is not None:
             progress(done / scan.n_angles)
@@ -171,9 +103,20 @@ def simulate_scan(
         detector=virtual.detector,
         geometry=virtual.geometry,
         counts=counts,
-        monitor=np.full(shape, virtual.beam.flux_per_s * scan.exposure_s),
+        monitor=conditions.monitor,
         transmitted=transmitted,
+        variance=variance,
+        readings=conditions.readings,
     )
+
+
+def _check_counts(expected: NDArray[np.float32]) -> None:
+    most = float(expected.max(initial=0.0))
+    if most > _MOST_COUNTS:
+        raise InputError(
+            f"a channel would count {most:.3g} photons in one exposure, but at most "
+            f"{_MOST_COUNTS:g} can be stored: shorten scan.exposure_s"
+        )
 
 
 def _stream(seed: int, scan_number: int, projection: int) -> np.random.Generator:

@@ -40,18 +40,21 @@ def project_angle(
     """Return the state sinogram at one rotation.
 
     ``states_per_um`` is how far parallax moves material along the state axis per µm towards the
-    detector (zero: no parallax). ``offsets_um`` must be uniform.
+    detector (zero: no parallax). ``offsets_um``, shape (offset,), are nearly uniform: rays may lie
+    a few steps off the straight line through their number.
     """
     path = np.zeros((offsets_um.size, n_states), np.float32)
     moment = np.zeros_like(path)
     cos, sin = np.cos(angle_rad), np.sin(angle_rad)
     across_um = centres_um[:, 0] * cos + centres_um[:, 1] * sin
     along_um = centres_um[:, 1] * cos - centres_um[:, 0] * sin
-    step_um = float(offsets_um[1] - offsets_um[0])
+    step_um = float(offsets_um[-1] - offsets_um[0]) / (offsets_um.size - 1)
+    number = np.arange(offsets_um.size, dtype=np.float64)
+    slack_um = float(np.abs(offsets_um - offsets_um[0] - number * step_um).max())
     _accumulate(
         profiles.step_um, profiles.values, profiles.start, profiles.n_distances,
         profiles.n_columns, profiles.segment_start, profiles.segment_state,
-        profiles.segment_width, across_um, along_um, float(offsets_um[0]), step_um,
+        profiles.segment_width, across_um, along_um, offsets_um, step_um, slack_um,
         states_per_um, path, moment,
     )  # fmt: skip
     return Rays(path, moment)
@@ -80,19 +83,20 @@ def _accumulate(
     segment_width: Ints,
     across_um: Floats,
     along_um: Floats,
-    first_offset_um: float,
+    offsets_um: Floats,
     step_um: float,
+    slack_um: float,
     states_per_um: float,
     path: Singles,
     moment: Singles,
 ) -> None:
     """Add every particle to the rays it meets."""
-    n_rays = path.shape[0]
+    n_rays, first_offset_um = path.shape[0], offsets_um[0]
     chord = np.empty(n_columns.max() if n_columns.size else 0, np.float32)
     for p in range(across_um.size):
         n_b, n_col = n_distances[p], n_columns[p]
         table = values[start[p] : start[p + 1]].reshape(n_b, n_col)
-        reach_um = (n_b - 3) * profile_step_um
+        reach_um = (n_b - 3) * profile_step_um + slack_um
         first = max(0, int(np.ceil((across_um[p] - reach_um - first_offset_um) / step_um)))
         last = min(n_rays - 1, int((across_um[p] + reach_um - first_offset_um) / step_um))
         shift = along_um[p] * states_per_um
@@ -100,7 +104,7 @@ def _accumulate(
         along = np.float32(along_um[p])
         part = shift - whole
         for ray in range(first, last + 1):
-            b = abs(first_offset_um + ray * step_um - across_um[p]) / profile_step_um
+            b = abs(offsets_um[ray] - across_um[p]) / profile_step_um
             i = int(b)
             if i + 2 >= n_b:
                 continue

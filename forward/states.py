@@ -35,6 +35,8 @@ class Family:
     """Lithium excess of a spinel family (0 for other phases)."""
     crystallite_size_nm: float
     strain: float
+    grain_um: float | None
+    """Size of single crystals; None where there are too many to count."""
     first_state: int
     """Position of the family's first state among all states."""
     first_node: int
@@ -92,11 +94,11 @@ def state_grid(sample: Sample, *, layers: Layers, spacing: float, margin: float)
         of_family = coordinate[family == number]
         first_node = int(np.floor(of_family.min() - margin / spacing)) - 1
         n_states = int(np.ceil(of_family.max() + margin / spacing)) + 2 - first_node
-        size_nm, strain = micro[micro_number]
+        size_nm, strain, grain_um = micro[micro_number]
         families.append(
             Family(
                 names[phase_number], EXCESS_NODES[kind_number], size_nm, strain,
-                first_state, first_node, n_states,
+                grain_um or None, first_state, first_node, n_states,
             )
         )  # fmt: skip
         first_state += n_states
@@ -112,9 +114,12 @@ def state_grid(sample: Sample, *, layers: Layers, spacing: float, margin: float)
 
 def _microstructures(
     sample: Sample,
-) -> tuple[list[tuple[float, float]], NDArray[np.int64]]:
-    """Return the distinct (size in nm, strain) of the particles, and which each particle has."""
-    own = [(p.crystallite_size_nm, p.strain) for p in sample.particles]
+) -> tuple[list[tuple[float, float, float]], NDArray[np.int64]]:
+    """Return the distinct (size in nm, strain, grains in µm), and which each particle has.
+
+    Grains of zero stand for those that are too many to count.
+    """
+    own = [(p.crystallite_size_nm, p.strain, p.grain_um or 0.0) for p in sample.particles]
     distinct = sorted(set(own))
     number = {micro: i for i, micro in enumerate(distinct)}
     return distinct, np.array([number[micro] for micro in own], dtype=np.int64)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from inverse.recipe import Recipe
 from xrdct.errors import InputError
 from xrdct.hdf5 import (
+    check_format,
     nexus_group,
     opened_hdf5,
     own_array,
@@ -27,6 +28,7 @@ from xrdct.hdf5 import (
     own_spec,
     own_text,
     safely_written,
+    write_format,
     write_image,
     write_text,
 )
@@ -90,8 +92,7 @@ class Maps:
 def write_maps(maps: Maps, path: Path) -> None:
     """Write the maps; the file gets its name only when complete."""
     with safely_written(path) as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["default"] = "entry"
+        write_format(file, FORMAT)
         entry = nexus_group(file, "entry", "NXentry")
         entry.attrs["default"] = "a_A"
         write_text(entry, "phase", maps.phase)
@@ -115,8 +116,7 @@ def write_maps(maps: Maps, path: Path) -> None:
 def read_maps(path: Path) -> Maps:
     """Read maps; InputError where the file is missing, damaged or of another kind."""
     with opened_hdf5(path) as file:
-        if file.attrs.get("format") != FORMAT:
-            raise InputError(f"{path} is not a maps file (its format is not {FORMAT!r})")
+        check_format(file, FORMAT, "maps", path)
         entry = own_group(file, "entry", path)
         scan = own_spec(entry, "scan", Scan, path)
         shape = (scan.n_offsets, scan.n_offsets)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from inverse.integration import Integration
+from xrdct.instrument import Geometry
 from xrdct.spec import Spec
 
 
@@ -23,10 +25,14 @@ class Profile(Spec):
 
 
 class Calibration(Spec):
-    """What a calibrant told of the instrument: its profile and its true distance."""
+    """What a calibrant told of the instrument: its profile and its true distance.
+
+    In frame mode also where the detector stands, with which frames are integrated.
+    """
 
     profile: Profile = Profile()
     distance_m: float = Field(gt=0.0)
+    geometry: Geometry | None = None
 
 
 class RefinedPhase(Spec):
@@ -69,6 +75,8 @@ class Recipe(Spec):
     """Chebyshev terms of the background."""
     calibration: Calibration | None = None
     """None: taken as the nominal geometry, with widths of the recipe's defaults."""
+    integration: Integration = Integration()
+    """From frames to patterns; what pattern mode imitates."""
     reconstruction: Reconstruction = Reconstruction()
     refine_shared: bool = True
     """Refine size, strain and a change of B_iso over all voxels together before each alone."""

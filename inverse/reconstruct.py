@@ -130,16 +130,18 @@ def reconstruct_counts(
     step_um: float,
     filter_name: str = "ramp",
     padding: str = "edge",
+    variance: ArrayLike | None = None,
     with_variance: bool = True,
     size: int | None = None,
     axis_offset_um: float = 0.0,
     mask: ArrayLike | None = None,
     workers: int | None = None,
 ) -> Reconstruction:
-    """Return the images of a sinogram of photon counts and, by default, their Poisson variance.
+    """Return the images of a sinogram of photon counts and, by default, their variance.
 
     counts (angle, offset, channel); a line integral is counts·g with the gain
-    g = ray_gain (angle, offset) · channel_gain (channel,), its variance counts·g². Both are formed
+    g = ray_gain (angle, offset) · channel_gain (channel,), its variance that of the counts times
+    g². They are Poisson counts unless ``variance``, of their shape, says otherwise. Both are formed
     block by block, so that no sinogram but ``counts`` is held. The rest is as in
     :func:`filtered_back_projection`.
 
@@ -154,15 +156,24 @@ def reconstruct_counts(
             f"{photons.shape[2:]} of the counts, not {per_ray.shape} and {per_channel.shape}."
         )
 
-    def values(angles: slice, channels: slice, power: int = 1) -> Singles:
-        part = photons[angles, :, channels].astype(np.float32)
+    own = photons if variance is None else checked_stack(variance, name="variance", axes=AXES)
+    if own.shape != photons.shape:
+        raise InputError(
+            f"variance must have the shape {photons.shape} of the counts, not {own.shape}."
+        )
+
+    def values(angles: slice, channels: slice) -> Singles:
+        return gained(photons, angles, channels, power=1)
+
+    def gained(stack: NDArray[Any], angles: slice, channels: slice, power: int) -> Singles:
+        part = stack[angles, :, channels].astype(np.float32)
         for _ in range(power):
             part *= per_ray[angles, :, None]
             part *= per_channel[channels]
         return part
 
     def variances(angles: slice, channels: slice) -> Singles:
-        return values(angles, channels, power=2)
+        return gained(own, angles, channels, power=2)
 
     plan = _plan(
         photons.shape,

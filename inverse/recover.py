@@ -59,6 +59,7 @@ def recover(
         step_um=raw.scan.step_um,
         filter_name=recipe.reconstruction.filter,
         padding=recipe.reconstruction.padding,
+        variance=raw.variance,
         workers=workers,
     )
     clock["reconstruct"] = perf_counter()
@@ -93,13 +94,13 @@ def gains(raw: RawScan) -> tuple[Floats, Floats]:
 
     A ray's counts are divided by the photons behind the sample (incident photons times
     transmission, shape (angle, offset)); a channel's by efficiency, acceptance and width (shape
-    (channel,), zero where too little of the ring is seen). The result is Σ φ·path·pattern of
-    :mod:`inverse.model`.
+    (channel,), zero where too little of the ring is seen or nothing was measured). The result is
+    Σ φ·path·pattern of :mod:`inverse.model`.
     """
     acceptance = ring_acceptance(
         raw.geometry, detector=raw.detector, polarisation=raw.beam.polarisation
     )
-    seen = acceptance > _SMALLEST_ACCEPTANCE
+    seen = (acceptance > _SMALLEST_ACCEPTANCE) & np.isfinite(raw.counts[0, 0])
     width = raw.geometry.channel_width_rad
     scale = np.where(seen, raw.detector.efficiency * acceptance * width, 1.0)
     return 1.0 / np.maximum(raw.transmitted, 1.0), np.where(seen, 1.0 / scale, 0.0)

@@ -70,6 +70,7 @@ class Electrode(Spec):
     porosity: float = Field(0.05, ge=0.0, lt=0.9)
     crystallite_size_nm: float = Field(200.0, gt=1.0, le=1e5)
     strain: float = Field(5e-4, ge=0.0, le=0.02)
+    grain_um: float | None = Field(None, gt=0.001, le=100.0)
     z_um: Coordinate = 0.0
 
     @model_validator(mode="after")
@@ -180,6 +181,7 @@ def _electrode(spec: Electrode, seed: int) -> Sample:
             porosity=spec.porosity,
             crystallite_size_nm=spec.crystallite_size_nm,
             strain=spec.strain,
+            grain_um=spec.grain_um,
         )
         for i in range(n)
     )

@@ -133,6 +133,8 @@ class Particle(Spec):
     porosity: float = Field(0.0, ge=0.0, lt=1.0)
     crystallite_size_nm: float = Field(200.0, gt=1.0, le=1e5)
     strain: float = Field(0.0, ge=0.0, le=0.05)
+    grain_um: float | None = Field(None, gt=0.001, le=100.0)
+    """Diameter of the single crystals that make spots on rings; None: too many to count."""
 
     @property
     def radius_um(self) -> float:

@@ -8,7 +8,8 @@ import pytest
 from scipy.ndimage import convolve1d, gaussian_filter
 
 from forward.settings import Effects
-from forward.simulate import prepare, simulate_scan
+from forward.simulate import simulate_scan
+from forward.virtual import prepare
 from inverse.recipe import Recipe
 from inverse.recover import recover
 from phantoms.library import Electrode

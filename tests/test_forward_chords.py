@@ -5,13 +5,14 @@ import pytest
 from scipy.integrate import quad
 
 from forward.chords import FWHM_PER_SIGMA, chord_profiles, circle_segment_area_um2
+from forward.instrument import TrueInstrument
 from forward.settings import Accuracy, Effects
 from forward.sinogram import project_angle
 from forward.states import REFERENCE_A, state_grid
 from phantoms.particle import Particle, RadialLaw
 from phantoms.sample import Sample, radial_layers
 from phantoms.stoichiometry import lattice
-from xrdct.instrument import Beam
+from xrdct.instrument import Beam, Geometry
 
 SHARP = Effects(beam_size=False, parallax=False)
 BLURRED = Effects(beam_size=True, parallax=False)
@@ -22,8 +23,9 @@ def rays_of(sample, *, effects, offsets_um, angle_rad=0.0, accuracy=None, beam=N
     accuracy = accuracy or Accuracy()
     layers = radial_layers(sample, layer_um=accuracy.layer_um)
     grid = state_grid(sample, layers=layers, spacing=accuracy.state_spacing, margin=0.0)
+    truth = TrueInstrument(beam or Beam(), Geometry(), 1.0, 1.0)
     profiles = chord_profiles(
-        sample, layers=layers, grid=grid, beam=beam or Beam(), effects=effects, accuracy=accuracy
+        sample, layers=layers, grid=grid, truth=truth, effects=effects, accuracy=accuracy
     )
     rays = project_angle(
         profiles, centres_um=sample.centres_um, angle_rad=angle_rad, offsets_um=offsets_um,

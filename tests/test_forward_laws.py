@@ -5,8 +5,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from forward.instrument import Unknowns, true_instrument
+from forward.projection import expected_projection
 from forward.settings import Accuracy, Effects
-from forward.simulate import expected_projection, prepare
+from forward.virtual import prepare
 from phantoms.packing import overlapping_pair
 from phantoms.particle import Particle, RadialLaw, Shell
 from phantoms.sample import Sample
@@ -54,7 +55,7 @@ def samples(draw, *, least=1):
 
 def expected(chosen, *, angle_rad, effects=ALL, flux_per_s=1e11):
     beam = Beam(flux_per_s=flux_per_s)
-    truth = true_instrument(Unknowns(), beam=beam, geometry=GEOMETRY, seed=0)
+    truth = true_instrument(Unknowns(), beam=beam, detector=DETECTOR, geometry=GEOMETRY, seed=0)
     virtual = prepare(
         Sample(tuple(chosen)), beam=beam, detector=DETECTOR, geometry=GEOMETRY, truth=truth,
         effects=effects, accuracy=COARSE, workers=1,

@@ -130,7 +130,7 @@ def test_the_simulated_calibrant_tells_the_true_distance(ppm, noise):
     detector = Detector()
     truth = true_instrument(
         Unknowns(distance_ppm=(ppm, ppm), bandwidth_factor=(1.2, 1.2)), beam=BEAM,
-        geometry=GEOMETRY, seed=0,
+        detector=Detector(), geometry=GEOMETRY, seed=0,
     )  # fmt: skip
     measured = measure_calibrant(
         Calibrant(crystallite_size_nm=SIZE_NM), beam=BEAM, detector=detector, geometry=GEOMETRY,

@@ -178,7 +178,7 @@ def test_sample_broadening_is_that_of_the_simulation(strain, size):
     # Independent code: the forward side's physical widths, an ideal beam and detector aside.
     angles = np.deg2rad(np.array([3.0, 8.0, 14.0]))
     beam = Beam(bandwidth=0.0, divergence_mrad=0.0, width_um=1e-6, height_um=1e-6)
-    truth = ring_widths(angles, beam=beam, geometry=Geometry(), pixel_um=172.0,
+    truth = ring_widths(angles, beam=beam, distance_m=Geometry().distance_m, pixel_um=172.0,
                         crystallite_size_nm=size, strain=strain)  # fmt: skip
     tiny = Profile(W_deg2=1e-20)
     gaussian, lorentzian = line_widths_rad(

@@ -121,7 +121,7 @@ def test_bad_experiment_is_one_sentence(refused, tmp_path, monkeypatch, change, 
     ],
 )
 def test_missing_cif_is_told_before_anything_is_simulated(refused, tmp_path, monkeypatch, change):
-    monkeypatch.setattr("validation.steps.prepare", None)
+    monkeypatch.setattr("validation.laboratory.prepare", None)
     told = refused("run", edited(tmp_path, change), "-o", tmp_path / "out")
     assert "crystal" in told or "phase" in told
     assert told.endswith(f"{tmp_path / 'mine.cif'}: there is no such CIF file")

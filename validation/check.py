@@ -16,6 +16,7 @@ from xrdct.scan import Scan
 
 _JOULE_PER_KEV = 1.602176634e-16
 _GRAY_PER_J_PER_G = 1e3
+_MANY_FRAMES = 50_000
 _SMALLEST_ACCEPTANCE = 0.02
 """Share of a ring below which the reconstruction leaves its channel out."""
 
@@ -32,7 +33,7 @@ class Forecast:
     memory_MB: float
     """Largest arrays held at once: raw counts, reconstruction and its variance."""
     file_MB: float
-    """Raw files before compression."""
+    """Raw files before compression; in frame mode those of frames, where these are kept."""
     alias_free_diameter_um: float
     sample_diameter_um: float
     warnings: tuple[str, ...]
@@ -50,12 +51,25 @@ def forecast(experiment: Experiment) -> Forecast:
         beam_time_s=sum(scan.beam_time_s for scan in scans),
         dose_MGy=dose_MGy(experiment),
         photons=sum(scan.n_points * scan.exposure_s * experiment.beam.flux_per_s for scan in scans),
-        memory_MB=(raw_bytes + 2 * 4.0 * channels * voxels) / 1e6,
-        file_MB=raw_bytes / 1e6,
+        memory_MB=(_variances(experiment) * raw_bytes + 2 * 4.0 * channels * voxels) / 1e6,
+        file_MB=_file_bytes(experiment, raw_bytes) / 1e6,
         alias_free_diameter_um=experiment.scan.alias_free_diameter_um,
         sample_diameter_um=sample_um,
         warnings=tuple(_warnings(experiment, sample_um)),
     )
+
+
+def _file_bytes(experiment: Experiment, pattern_bytes: float) -> float:
+    if experiment.mode == "patterns":
+        return _variances(experiment) * pattern_bytes
+    rows, columns = experiment.detector.shape
+    frames = sum(scan.n_points for scan in experiment.all_scans().values())
+    return 4.0 * rows * columns * frames
+
+
+def _variances(experiment: Experiment) -> int:
+    """Return how many numbers are kept for each channel: two where it has a variance of its own."""
+    return 2 if experiment.mode == "frames" or any(experiment.recipe.integration.left_out) else 1
 
 
 def dose_MGy(experiment: Experiment) -> float:
@@ -98,6 +112,14 @@ def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
     if _is_empty_slice(experiment):
         found.append(f"no particle reaches the measured plane, z = {experiment.sample.z_um:g} µm")
     found += _ring_warnings(experiment)
+    if experiment.mode == "frames" and scan.n_points > _MANY_FRAMES:
+        found.append(
+            f"{scan.n_points} frames take hours: `--mode patterns` imitates their statistics"
+        )
+    if experiment.cell is not None and abs(experiment.sample.z_um) > _electrode_reach(experiment):
+        found.append(
+            f"the measured plane, z = {experiment.sample.z_um:g} µm, lies outside the electrode"
+        )
     if scan.n_planes > 1:
         found.append("pattern mode simulates one plane at a time")
     if scan.step_um > 1.5 * experiment.beam.width_um:
@@ -126,6 +148,14 @@ def _ring_warnings(experiment: Experiment) -> list[str]:
         "detector at this distance"
         for part in ranges
     ]
+
+
+def _electrode_reach(experiment: Experiment) -> float:
+    """Return how far from the middle of the measured slice the electrode ends, µm."""
+    cell = experiment.cell
+    if cell is None:
+        return np.inf
+    return min(cell.slice_height_um, cell.electrode_thickness_um - cell.slice_height_um)
 
 
 def _is_empty_slice(experiment: Experiment) -> bool:

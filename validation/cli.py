@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -27,13 +27,21 @@ Seed = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")
 ]
+Mode = Annotated[
+    Literal["patterns", "frames"] | None,
+    typer.Option(
+        help="Simulate channels of 2θ, or every pixel of the detector.",
+        show_default="that of the experiment",
+    ),
+]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace results that are already there.")]
 RecipeFile = Annotated[
     Path | None,
     typer.Option(
         "--recipe", metavar="RECIPE.toml", show_default="that of the scan",
-        help="How to analyse; the scan's calibration is kept unless it brings one.",
+        help="How to analyse; the scan's calibration is kept unless it brings one. Its integration "
+        "applies to frames; patterns have been integrated.",
     ),
 ]  # fmt: skip
 Folder = Annotated[
@@ -47,6 +55,10 @@ def run(
     experiment: ExperimentFile,
     output: Folder,
     recipe: RecipeFile = None,
+    mode: Mode = None,
+    keep_frames: Annotated[
+        bool, typer.Option("--keep-frames", help="Write frames to disk, in frame mode.")
+    ] = False,
     seed: Seed = None,
     workers: Workers = None,
     force: Force = False,
@@ -58,12 +70,13 @@ def run(
     from validation.run import run as run_all
     from validation.scorecard import summary
 
-    loaded = load_experiment(experiment, seed=seed)
+    loaded = load_experiment(experiment, seed=seed, mode=mode)
     chosen = load_recipe(recipe) if recipe else None
     with _progress(quiet) as progress:
         metrics = run_all(
-            loaded, output, recipe=chosen, force=force, workers=workers, progress=progress
-        )
+            loaded, output, recipe=chosen, keep_frames=keep_frames, force=force, workers=workers,
+            progress=progress,
+        )  # fmt: skip
     _say(summary(metrics), quiet)
     _say(f"report: {RunFiles(output).report}", quiet)
 
@@ -77,24 +90,28 @@ def simulate(
     truth: Annotated[
         Path | None, typer.Option(metavar="TRUTH.h5", help="Also write the truth.")
     ] = None,
+    mode: Mode = None,
     seed: Seed = None,
     workers: Workers = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure an experiment by simulation and write the raw scan."""
-    from validation.experiment import load_experiment
-    from validation.outputs import check_outputs
-    from validation.run import other_scan_path, write_simulated
-    from validation.steps import simulate as simulate_experiment
+    """Measure an experiment by simulation and write the raw scan.
 
-    loaded = load_experiment(experiment, seed=seed)
+    In frame mode the scan is a master file with frames in a folder beside it; interrupted, the same
+    command goes on where it was.
+    """
+    from validation.experiment import load_experiment
+    from validation.outputs import check_outputs, other_scan_path
+    from validation.run import measure_to
+
+    loaded = load_experiment(experiment, seed=seed, mode=mode)
     others = [other_scan_path(output, name) for name in loaded.scans]
     files = [output, *others, *([truth] if truth else [])]
-    check_outputs(files, force=force, inputs=[experiment])
+    if loaded.mode == "patterns":  # frames of this experiment are gone on with
+        check_outputs(files, force=force, inputs=[experiment])
     with _progress(quiet) as progress:
-        simulated = simulate_experiment(loaded, workers=workers, progress=progress)
-        write_simulated(simulated, output, truth=truth, experiment=loaded)
+        measure_to(loaded, output, truth=truth, force=force, workers=workers, progress=progress)
     for path, scan in zip([output, *others], [loaded.scan, *loaded.scans.values()], strict=True):
         _say(f"{scan.n_points} points written to {path}", quiet)
     if truth:
@@ -119,18 +136,42 @@ def recover(
     from inverse.recover import recover as recover_maps
     from validation.experiment import load_recipe
     from validation.outputs import check_outputs
-    from validation.run import chosen_recipe
-    from xrdct.rawfile import read_raw_scan
+    from validation.run import chosen_recipe, read_patterns
 
     given = load_recipe(recipe) if recipe else None
     check_outputs([output], force=force, inputs=[scan, *([recipe] if recipe else [])])
     with _progress(quiet) as progress:
-        raw = read_raw_scan(scan)
+        raw = read_patterns(scan, given, workers=workers, progress=progress)
         maps = recover_maps(
             raw, recipe=chosen_recipe(raw, given), workers=workers, progress=progress
         )
         write_maps(maps, output)
     _say(f"{int(np.isfinite(maps.a_A).sum())} voxels refined, written to {output}", quiet)
+
+
+@app.command()
+def integrate(
+    scan: Annotated[Path, typer.Argument(metavar="SCAN.h5", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="PATTERNS.h5", help="File for the patterns.")
+    ],
+    recipe: RecipeFile = None,
+    workers: Workers = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Integrate a raw scan of detector frames to patterns, which `recover` takes up."""
+    from validation.experiment import load_recipe
+    from validation.outputs import check_outputs
+    from validation.run import integrated_frames
+    from xrdct.rawfile import write_raw_scan
+
+    given = load_recipe(recipe) if recipe else None
+    check_outputs([output], force=force, inputs=[scan, *([recipe] if recipe else [])])
+    with _progress(quiet) as progress:
+        raw = integrated_frames(scan, given, workers=workers, progress=progress)
+        write_raw_scan(raw, output)
+    _say(f"{raw.scan.n_points} frames integrated, written to {output}", quiet)
 
 
 @app.command()

@@ -13,15 +13,21 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from forward.calibrant import Calibrant
+from forward.faults import DetectorFaults
+from forward.flux import BeamDecay
+from forward.grains import Grains
 from forward.instrument import Unknowns
+from forward.motion import Motion
 from forward.settings import Accuracy, Effects
 from inverse.recipe import Recipe
+from phantoms.cell import Cell
 from phantoms.library import LibrarySpec, build, library_names, library_spec
+from phantoms.operando import Operando
 from phantoms.particle import Coordinate, Particle
 from phantoms.sample import Sample
 from validation.complaints import quoted, sentence
@@ -60,6 +66,15 @@ class Experiment(Spec):
     beam: Beam = Beam()
     detector: Detector = Detector()
     geometry: Geometry = Geometry()
+    mode: Literal["patterns", "frames"] = "patterns"
+    """Whether channels of 2θ are simulated, or every pixel of the detector."""
+    cell: Cell | None = None
+    """What surrounds the particles; bare ones without it."""
+    motion: Motion = Motion()
+    flux: BeamDecay = BeamDecay()
+    operando: Operando = Operando()
+    grains: Grains = Grains()
+    faults: DetectorFaults = DetectorFaults()
     effects: Effects = Effects()
     unknowns: Unknowns = Unknowns()
     calibrant: Calibrant = Calibrant()
@@ -163,8 +178,8 @@ def _sample_spec(table: Mapping[str, Any]) -> LibrarySpec | ParticleList:
         raise InputError(sentence(error, table, model, prefix="sample")) from error
 
 
-def load_experiment(path: Path, *, seed: int | None = None) -> Experiment:
-    """Read an experiment from a TOML file; ``seed`` replaces the file's.
+def load_experiment(path: Path, *, seed: int | None = None, mode: str | None = None) -> Experiment:
+    """Read an experiment from a TOML file; ``seed`` and ``mode`` replace the file's.
 
     Raises InputError, naming the file and the key, for whatever a user can mend.
     """
@@ -173,6 +188,8 @@ def load_experiment(path: Path, *, seed: int | None = None) -> Experiment:
         raise InputError(f"{path}: unknown key folder: CIF files are looked for beside this file")
     if seed is not None:
         table["seed"] = seed
+    if mode is not None:
+        table["mode"] = mode
     experiment = validated(Experiment, table, source=path)
     experiment = experiment.model_copy(update={"folder": path.parent.resolve()})
     with _told_of(path):

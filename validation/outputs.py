@@ -9,6 +9,11 @@ from pathlib import Path
 from xrdct.errors import InputError
 
 
+def other_scan_path(scan: Path, name: str) -> Path:
+    """Return where a further scan lies: beside the one to reconstruct, which links to it."""
+    return scan.with_name(f"{scan.stem}_{name}.h5")
+
+
 def prepare_folder(folder: Path) -> None:
     """Make sure that ``folder`` exists and can be written to; InputError where it cannot."""
     if folder.exists() and not folder.is_dir():

@@ -9,17 +9,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from inverse.frame_patterns import patterns_of_frames
 from inverse.maps import Maps, read_maps, write_maps
 from inverse.recipe import Recipe
 from inverse.recover import recover
 from validation.complaints import sentence
 from validation.experiment import Experiment
-from validation.outputs import prepare_folder
+from validation.frame_files import write_frames
+from validation.outputs import other_scan_path, prepare_folder
 from validation.report import write_report
 from validation.scorecard import scorecard, write_metrics
 from validation.steps import Simulated, experiment_hash, simulate
 from validation.truthfile import read_truth, write_truth
 from xrdct.errors import InputError
+from xrdct.framefile import FrameScan, is_frame_scan, read_frame_scan
 from xrdct.rawfile import RawScan, experiment_hash_of, read_raw_scan, write_raw_scan
 
 Progress = Callable[[str, float], None]
@@ -35,6 +38,11 @@ class RunFiles:
     def scan(self) -> Path:
         """The raw scan."""
         return self.folder / "scan.h5"
+
+    @property
+    def frames(self) -> Path:
+        """The raw scan as frames, where these are kept."""
+        return self.folder / "frames.h5"
 
     @property
     def maps(self) -> Path:
@@ -67,10 +75,14 @@ def run(
     *,
     recipe: Recipe | None = None,
     force: bool = False,
+    keep_frames: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Simulate, recover and validate into ``folder``; return the metrics.
+
+    In frame mode, frames are written first and then integrated if ``keep_frames`` says so; else
+    each is integrated as it is made.
 
     Complete results are refused unless ``force``; so are partial ones of another experiment.
     Partial ones of the same experiment are taken up: a scan or maps that lie there complete are
@@ -79,7 +91,10 @@ def run(
     files = RunFiles(folder)
     check_folder(files, experiment, force=force)
     prepare_folder(folder)
-    raw = _measured(experiment, files, force=force, workers=workers, progress=progress)
+    raw = _measured(
+        experiment, files, keep_frames=keep_frames, force=force, workers=workers,
+        progress=progress,
+    )  # fmt: skip
     maps = _recovered(raw, recipe, files, workers=workers, progress=progress)
     return validate_files(files.maps, files.truth, folder, maps=maps)
 
@@ -110,6 +125,7 @@ def _hash_readers(
     for name in experiment.scans:
         yield files.other_scan(name), experiment_hash_of
     yield files.scan, experiment_hash_of
+    yield files.frames, lambda path: read_frame_scan(path).experiment_hash
     yield files.truth, lambda path: experiment_hash(read_truth(path).experiment)
     yield files.maps, lambda path: read_maps(path).experiment_hash
 
@@ -118,6 +134,7 @@ def _measured(
     experiment: Experiment,
     files: RunFiles,
     *,
+    keep_frames: bool,
     force: bool,
     workers: int | None,
     progress: Progress | None,
@@ -126,11 +143,86 @@ def _measured(
     needed = [files.scan, files.truth, *map(files.other_scan, experiment.scans)]
     if all(path.exists() for path in needed) and not force:
         return read_raw_scan(files.scan)
+    if keep_frames:
+        return _measured_in_frames(
+            experiment, files, force=force, workers=workers, progress=progress
+        )
     simulated = simulate(experiment, workers=workers, progress=progress)
     for stale in (files.metrics, files.report, files.maps, *needed):
         stale.unlink(missing_ok=True)
     write_simulated(simulated, files.scan, truth=files.truth, experiment=experiment)
     return simulated.raw
+
+
+def measure_to(
+    experiment: Experiment,
+    path: Path,
+    *,
+    truth: Path | None,
+    force: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Measure an experiment into the raw scan ``path``: patterns, or frames, as it says."""
+    if experiment.mode == "frames":
+        write_frames(experiment, path, truth=truth, force=force, workers=workers, progress=progress)
+        return
+    simulated = simulate(experiment, workers=workers, progress=progress)
+    write_simulated(simulated, path, truth=truth, experiment=experiment)
+
+
+def read_patterns(
+    path: Path,
+    recipe: Recipe | None,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> RawScan:
+    """Return the patterns of a raw scan; frames are integrated first."""
+    if is_frame_scan(path):
+        return integrated_frames(path, recipe, workers=workers, progress=progress)
+    return read_raw_scan(path)
+
+
+def integrated_frames(
+    path: Path,
+    recipe: Recipe | None,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> RawScan:
+    """Return the patterns of a raw scan of frames, by ``recipe`` or by its own."""
+    frames = read_frame_scan(path)
+    return patterns_of_frames(
+        frames, recipe=chosen_recipe(frames, recipe), workers=workers,
+        progress=lambda fraction: progress("integrate", fraction) if progress else None,
+    )  # fmt: skip
+
+
+def _measured_in_frames(
+    experiment: Experiment,
+    files: RunFiles,
+    *,
+    force: bool,
+    workers: int | None,
+    progress: Progress | None,
+) -> RawScan:
+    """Write the frames of all scans, and the truth; then integrate them."""
+    others = {name: files.other_scan(name) for name in experiment.scans}
+    for stale in (files.metrics, files.report, files.maps, files.scan, *others.values()):
+        if force:
+            stale.unlink(missing_ok=True)
+    if force or not files.frames.exists():
+        write_frames(
+            experiment, files.frames, truth=files.truth, force=force, workers=workers,
+            progress=progress,
+        )  # fmt: skip
+    for name, path in others.items():
+        frames = read_frame_scan(other_scan_path(files.frames, name))
+        write_raw_scan(patterns_of_frames(frames, workers=workers), path)
+    raw = integrated_frames(files.frames, None, workers=workers, progress=progress)
+    write_raw_scan(raw, files.scan, linked=others)
+    return raw
 
 
 def write_simulated(
@@ -146,11 +238,6 @@ def write_simulated(
             timing_s=simulated.timing_s,
         )  # fmt: skip
     write_raw_scan(simulated.raw, scan, linked=others)
-
-
-def other_scan_path(scan: Path, name: str) -> Path:
-    """Return where a further scan lies: beside the one to reconstruct, which links to it."""
-    return scan.with_name(f"{scan.stem}_{name}.h5")
 
 
 def _recovered(
@@ -171,7 +258,7 @@ def _recovered(
     return maps
 
 
-def chosen_recipe(raw: RawScan, recipe: Recipe | None) -> Recipe:
+def chosen_recipe(raw: RawScan | FrameScan, recipe: Recipe | None) -> Recipe:
     """Return ``recipe`` with the scan's calibration where it brings none, or the scan's own.
 
     Raises InputError where the recipe stored with the scan is not valid.

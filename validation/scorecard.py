@@ -49,7 +49,7 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
         "scan": {
             "n_points": maps.scan.n_points,
             "beam_time_s": maps.scan.beam_time_s,
-            "mode": "patterns",
+            "mode": experiment.mode,
         },
         "timing_s": timing | {"total": sum(timing.values())},
         "peak_memory_MB": peak_memory_MB(),

@@ -10,24 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from forward.calibrant import measure_calibrant
-from forward.instrument import TrueInstrument, true_instrument
-from forward.simulate import prepare, simulate_scan
-from inverse.calibrate import calibrate
+from forward.instrument import TrueInstrument
+from forward.simulate import simulate_scan
+from inverse.frame_patterns import calibrated_geometry, integrated_scan
 from inverse.recipe import Recipe
-from validation.crystals import placed, placed_recipe
+from validation.calibration import with_calibration
 from validation.experiment import Experiment
 from validation.feasible import check_one_plane
+from validation.laboratory import Laboratory, laboratory
 from validation.truth import Truth, truth_on_grid
-from xrdct.crystal_source import find_crystal
-from xrdct.errors import InputError
-from xrdct.instrument import ring_acceptance
 from xrdct.rawfile import RawScan
 from xrdct.scan import Scan
 from xrdct.versions import versions
 
 Progress = Callable[[str, float], None]
-_FEWEST_CALIBRANT_PHOTONS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +44,8 @@ def simulate(
 ) -> Simulated:
     """Build the sample, measure all scans, and put the truth on the maps' grid.
 
+    In frame mode each frame is integrated as soon as it is made, and not kept.
+
     Raises InputError for a sample that cannot be built or a scan that cannot be simulated.
     """
     experiment.check()
@@ -55,40 +53,20 @@ def simulate(
     tell = progress or (lambda _step, _fraction: None)
     start = perf_counter()
     tell("phantom", 0.0)
-    sample = experiment.build_sample()
-    instrument = true_instrument(
-        experiment.unknowns, beam=experiment.beam, geometry=experiment.geometry,
-        seed=experiment.seed,
-    )  # fmt: skip
+    lab = laboratory(experiment)
     built = perf_counter()
     tell("simulate", 0.0)
-    virtual = prepare(
-        sample, beam=experiment.beam, detector=experiment.detector,
-        geometry=experiment.geometry, truth=instrument, effects=experiment.effects,
-        accuracy=experiment.accuracy, workers=workers,
-    )  # fmt: skip
-    recipe = with_calibration(experiment, instrument)
-    scans = list(experiment.all_scans().values())
-    measured = [
-        _labelled(
-            simulate_scan(
-                virtual, scan=scan, seed=experiment.seed, scan_number=number, workers=workers,
-                progress=_share(tell, scans, number),
-            ),
-            experiment, recipe,
-        )
-        for number, scan in enumerate(scans)
-    ]  # fmt: skip
+    recipe = with_calibration(experiment, lab.instrument)
+    measure = _pattern_scans if experiment.mode == "patterns" else _frame_scans
+    measured = [_labelled(raw, experiment, recipe) for raw in measure(lab, recipe, workers, tell)]
     simulated = perf_counter()
     tell("truth", 0.0)
-    truth = truth_on_grid(
-        sample, scan=experiment.scan, beam_height_um=_beam_height(experiment), workers=workers
-    )
+    truth = known_truth(lab, workers=workers)
     return Simulated(
         raw=measured[0],
         others=dict(zip(experiment.scans, measured[1:], strict=True)),
         truth=truth,
-        instrument=instrument,
+        instrument=lab.instrument,
         timing_s={
             "phantom": built - start + (perf_counter() - simulated),
             "simulate": simulated - built,
@@ -96,46 +74,66 @@ def simulate(
     )
 
 
-def with_calibration(experiment: Experiment, instrument: TrueInstrument) -> Recipe:
-    """Return the experiment's recipe, its calibration measured on the calibrant if not given."""
-    folder = experiment.folder
-    recipe = placed_recipe(experiment.recipe, folder=folder)
-    if recipe.calibration is not None:
-        return recipe
-    crystal = placed(experiment.calibrant.crystal, folder=folder)
-    calibrant = experiment.calibrant.model_copy(update={"crystal": crystal})
-    geometry = experiment.geometry
-    pattern = measure_calibrant(
-        calibrant, beam=experiment.beam, detector=experiment.detector, geometry=geometry,
-        truth=instrument, effects=experiment.effects, accuracy=experiment.accuracy,
-        seed=experiment.seed,
+def known_truth(lab: Laboratory, *, workers: int | None = None) -> Truth:
+    """Return the truth on the grid of the maps, as it is halfway through the scan."""
+    experiment = lab.experiment
+    return truth_on_grid(
+        lab.sample_at(0.5 * experiment.scan.beam_time_s), scan=experiment.scan,
+        beam_height_um=experiment.beam.height_um if experiment.effects.beam_size else 0.0,
+        workers=workers,
     )  # fmt: skip
-    if pattern.counts.sum() < _FEWEST_CALIBRANT_PHOTONS:
-        raise InputError(
-            f"calibrant.exposure_s ({calibrant.exposure_s:g}) gives {pattern.counts.sum():.0f} "
-            f"photons, but at least {_FEWEST_CALIBRANT_PHOTONS} are needed to calibrate with"
+
+
+def _pattern_scans(
+    lab: Laboratory, recipe: Recipe, workers: int | None, tell: Progress
+) -> list[RawScan]:
+    virtual, statistics = lab.prepared("patterns", workers=workers), lab.statistics(recipe)
+    return [
+        simulate_scan(
+            virtual, scan=scan, seed=lab.experiment.seed, scan_number=number,
+            conditions=lab.conditions[number], grains=lab.experiment.grains,
+            statistics=statistics, workers=workers,
+            progress=share_of(tell, lab.scans, number),
         )
-    acceptance = ring_acceptance(
-        geometry, detector=experiment.detector, polarisation=experiment.beam.polarisation
-    )
-    seen = acceptance > 0.0
-    gain = seen / (acceptance + ~seen) / pattern.transmitted
-    calibration = calibrate(
-        pattern.counts * gain, variance=pattern.counts * gain**2,
-        calibrant=find_crystal(crystal),
-        beam=experiment.beam, geometry=geometry,
-        crystallite_size_nm=calibrant.crystallite_size_nm,
-    )  # fmt: skip
-    return recipe.model_copy(update={"calibration": calibration})
+        for number, scan in enumerate(lab.scans)
+    ]  # fmt: skip
+
+
+def _frame_scans(
+    lab: Laboratory, recipe: Recipe, workers: int | None, tell: Progress
+) -> list[RawScan]:
+    """Make and integrate all frames of all scans."""
+    experiment = lab.experiment
+    model = lab.detector(lab.prepared("frames", workers=workers))
+    geometry = calibrated_geometry(experiment.geometry, recipe)
+    found = []
+    for number, scan in enumerate(lab.scans):
+        scanner, conditions = lab.scanner(model, number), lab.conditions[number]
+        counts, variance = integrated_scan(
+            scanner.frame, scan=scan, beam=experiment.beam, detector=experiment.detector,
+            geometry=geometry, recipe=recipe, flat=model.known_flat,
+            counts_per_photon=scanner.counts_per_photon, workers=workers,
+            progress=share_of(tell, lab.scans, number),
+        )  # fmt: skip
+        found.append(
+            RawScan(
+                scan=scan,
+                beam=experiment.beam,
+                detector=experiment.detector,
+                geometry=geometry,
+                counts=counts,
+                variance=variance,
+                monitor=conditions.monitor,
+                transmitted=scanner.all_transmitted(),
+                readings=conditions.readings,
+            )
+        )
+    return found
 
 
 def experiment_hash(experiment: Experiment) -> str:
     """Return a label that scans of one experiment share; nothing can be read from it."""
     return hashlib.sha256(b"xrdct-twin scan of " + experiment.config_json().encode()).hexdigest()
-
-
-def _beam_height(experiment: Experiment) -> float:
-    return experiment.beam.height_um if experiment.effects.beam_size else 0.0
 
 
 def _labelled(raw: RawScan, experiment: Experiment, recipe: Recipe) -> RawScan:
@@ -148,7 +146,7 @@ def _labelled(raw: RawScan, experiment: Experiment, recipe: Recipe) -> RawScan:
     )
 
 
-def _share(tell: Progress, scans: list[Scan], number: int) -> Callable[[float], None]:
+def share_of(tell: Progress, scans: list[Scan], number: int) -> Callable[[float], None]:
     """Turn the progress of one scan into that of all."""
     before = sum(scan.n_points for scan in scans[:number])
     total = sum(scan.n_points for scan in scans)

@@ -81,7 +81,10 @@ def truth_on_grid(
             finer, visible, layers, unsettled, scan=scan, beam_height_um=beam_height_um,
             subdivision=subdivision, workers=workers,
         )  # fmt: skip
-        changed = unsettled & finer.differs_from(sums)
+        if subdivision > _SUBDIVISIONS[0]:  # of the first grid nothing is known to be enough
+            changed = unsettled & finer.differs_from(sums)
+        else:
+            changed = unsettled.copy()
         sums.take(finer, unsettled)
         unsettled = changed
     return _truth(sums, visible, numbers, scan)

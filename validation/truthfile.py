@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from forward.instrument import TrueInstrument
 from validation.experiment import Experiment
+from validation.laboratory import middle_sample
 from validation.truth import N_BRANCHES, Truth, truth_on_grid
 from xrdct.errors import InputError
 from xrdct.hdf5 import (
@@ -53,7 +54,7 @@ class KnownTruth:
         if (own.n_offsets, own.step_um) == (scan.n_offsets, scan.step_um):
             return self.truth
         height_um = self.experiment.beam.height_um if self.experiment.effects.beam_size else 0.0
-        return truth_on_grid(self.experiment.build_sample(), scan=scan, beam_height_um=height_um)
+        return truth_on_grid(middle_sample(self.experiment), scan=scan, beam_height_um=height_um)
 
 
 def write_truth(
@@ -72,7 +73,9 @@ def write_truth(
         write_text(entry, "scan", truth.scan.model_dump_json())
         write_text(entry, "experiment", experiment.config_json())
         write_text(entry, "folder", str(experiment.folder))
-        drawn = asdict(instrument) | {"beam": instrument.beam.model_dump()}
+        drawn = vars(instrument) | {
+            "beam": instrument.beam.model_dump(), "geometry": instrument.geometry.model_dump()
+        }  # fmt: skip
         write_text(entry, "instrument", json.dumps(drawn))
         write_text(entry, "timing_s", json.dumps(dict(timing_s)))
         write_text(entry, "versions", json.dumps(versions()))

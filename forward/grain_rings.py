@@ -1,0 +1,93 @@
+"""Rings of a countable number of crystallites, added to the patterns of one projection.
+
+The lines of materials with countable grains were kept apart from the library
+(:class:`forward.patterns.LineCore`). Each ray shows as many crystallites of each as happen to
+reflect (:mod:`forward.grains`); in a pattern their spots have been averaged over the ring. An
+integration that trims loses part of a spotty ring; what it keeps multiplies the line
+(:mod:`forward.ring_trimming`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forward.grains import Grains, grain_counts
+from forward.pattern_statistics import PatternStatistics
+from forward.philox import Words
+from forward.spots import Rings, add_smooth_rings, mean_ring_grains, rings_of
+from forward.virtual import Virtual
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class GrainRings:
+    """All rings that are made of spots, and how their grains are drawn."""
+
+    rings: Rings
+    same: NDArray[np.int64]
+    """Which of the distinct lines each ring belongs to, families taken together, (ring,)."""
+    noise: bool
+    """Without noise as many grains reflect as would on average."""
+
+    @classmethod
+    def of(cls, virtual: Virtual, grains: Grains) -> GrainRings:
+        """Return the rings of a prepared sample."""
+        cores = virtual.library.cores
+        rings = rings_of(
+            cores, angles=virtual.angles, pixel_um=virtual.detector.pixel_um,
+            beam=virtual.truth.beam, grains=grains,
+        )  # fmt: skip
+        _, number = np.unique([core.ring for core in cores], return_inverse=True)
+        same = number.astype(np.int64)[rings.line] if cores else np.zeros(0, np.int64)
+        return cls(rings=rings, same=same, noise=virtual.effects.noise)
+
+    def counts(self, path_um: Singles, key: Words, *, first_frame: int) -> tuple[Singles, Singles]:
+        """Return mean and drawn numbers of grains of each ring, (offset, ring) both."""
+        mean = mean_ring_grains(self.rings, path_um)
+        return mean, grain_counts(mean, key, first_frame=first_frame) if self.noise else mean
+
+    def add_to(
+        self,
+        patterns: Singles,
+        *,
+        path_um: Singles,
+        photons: Floats,
+        key: Words,
+        first_frame: int,
+        statistics: PatternStatistics | None = None,
+    ) -> None:
+        """Add all rings to ``patterns`` (offset, node), in place, as averages over azimuth.
+
+        ``path_um`` (offset, state), ``photons`` behind the sample (offset,); exposures count on
+        from ``first_frame``. With ``statistics`` averages are what its estimator makes of spots.
+        """
+        if self.rings.line.size == 0:
+            return
+        mean, counts = self.counts(path_um, key, first_frame=first_frame)
+        every = np.ones(self.rings.line.size, bool)
+        for ray, pattern in enumerate(patterns):
+            number = counts[ray]
+            if statistics is not None:
+                number = number * self._trimmed_share(mean[ray], number, statistics)
+            add_smooth_rings(pattern, number, float(photons[ray]), every, self.rings)
+
+    def _trimmed_share(
+        self, mean: Singles, counts: Singles, statistics: PatternStatistics
+    ) -> Singles:
+        """Return what trimming leaves of each ring, over its plain mean.
+
+        Of N spots where M are expected, the plain mean of a line is N/M of what it would be, the
+        trimmed one k + (N/M − 1) w: its mean is k, and w its spread over that of the plain mean.
+        """
+        share = mean / (2.0 * np.pi * self.rings.radius_px)
+        kept, spread = statistics.ring(np.bincount(self.same, share).astype(np.float64))
+        expected, drawn = (np.bincount(self.same, n) for n in (mean, counts))
+        plain = np.divide(drawn, expected, out=np.ones(kept.size), where=expected > 0.0)
+        left = np.maximum(kept + (plain - 1.0) * spread, 0.0)
+        ratio = np.divide(left, plain, out=np.ones(kept.size), where=plain > 0.0)
+        return ratio[self.same].astype(np.float32)
