@@ -33,6 +33,7 @@ Ints = NDArray[np.int64]
 
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _TAIL_SIGMAS = 5.0
+_TAIL_STEP_UM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,11 +186,17 @@ def _heights(
     """Heights in the beam, µm, and their weights (sum to one); ``parts`` are shares and FWHM."""
     if not parts:
         return np.zeros(1), np.ones(1)
+    (core_share, core_um), *tails = parts
     nodes, weights = np.polynomial.hermite_e.hermegauss(accuracy.n_heights)
-    heights_um = [nodes * fwhm_um / FWHM_PER_SIGMA for _, fwhm_um in parts]
-    return np.concatenate(heights_um), np.concatenate(
-        [share * weights / weights.sum() for share, _ in parts]
-    )
+    heights_um, shares = [nodes * core_um / FWHM_PER_SIGMA], [core_share * weights / weights.sum()]
+    for share, fwhm_um in tails:  # may be higher than particles, which must not fall between nodes
+        sigma_um = fwhm_um / FWHM_PER_SIGMA
+        reach = int(np.ceil(_TAIL_SIGMAS * sigma_um / _TAIL_STEP_UM))
+        even_um = np.arange(-reach, reach + 1) * _TAIL_STEP_UM
+        bell = np.exp(-0.5 * (even_um / sigma_um) ** 2)
+        heights_um.append(even_um)
+        shares.append(share * bell / bell.sum())
+    return np.concatenate(heights_um), np.concatenate(shares)
 
 
 @compiled
@@ -229,6 +236,7 @@ def _project_particles(
         n_b = n_distances[p]
         n_col = n_columns[p]
         sharp = np.zeros((n_b + taps.size, n_col))
+        filled = 0
         for iz in range(heights_um.size):
             dz = dz_um[p] - heights_um[iz]
             for layer in range(layer_start[p], layer_start[p + 1]):
@@ -250,10 +258,20 @@ def _project_particles(
                         sharp[i, mix_column[m]] += height_weights[iz] * chord * mix_weight[m]
                     if edge > outer:
                         break
+                filled = max(filled, i + 1)
         table = values[start[p] : start[p + 1]].reshape(n_b, n_col)
-        for i in range(n_b):
+        _blur(sharp, filled, taps, table)
+
+
+@compiled
+def _blur(sharp: Floats, filled: int, taps: Floats, table: NDArray[np.float32]) -> None:
+    """Fill ``table`` with the strips ``sharp``, of which the first ``filled`` are not empty."""
+    n_b, n_col = table.shape
+    total = np.empty(n_col)
+    for i in range(n_b):
+        total[:] = taps[0] * sharp[i]
+        for k in range(max(1, i - filled), min(taps.size, i + filled)):
+            other = abs(i - k)
             for j in range(n_col):
-                total = taps[0] * sharp[i, j]
-                for k in range(1, taps.size):
-                    total += taps[k] * (sharp[i + k, j] + sharp[abs(i - k), j])
-                table[i, j] = total
+                total[j] += taps[k] * (sharp[i + k, j] + sharp[other, j])
+        table[i] = total

@@ -30,6 +30,7 @@ from forward.spots import (
     SpotStamp,
     add_smooth_rings,
     draw_spots,
+    ring_displacements,
     smooth_rings,
     spot_stamp,
     stamp_spots,
@@ -102,6 +103,8 @@ class LineTables:
     """Mean number of grains of each ring, shape (offset, ring), and"""
     grains: Singles
     """how many happen to reflect."""
+    displacement_um: Singles
+    """Mean displacement of each ring's material along the beam, shape (offset, ring)."""
     factor_row: Singles
     """Exit factors of rows, shape (offset, row), and"""
     factor_column: Singles
@@ -126,6 +129,9 @@ def line_tables(
         transmitted=expected.transmitted,
         mean_grains=mean,
         grains=grains,
+        displacement_um=ring_displacements(
+            model.rings.rings, expected.path_um, expected.moment_um2
+        ),
         factor_row=rows,
         factor_column=columns,
     )
@@ -147,7 +153,8 @@ def expected_photons(
         smooth = smooth_rings(
             tables.mean_grains[offset], rings=rings, stamp=model.stamp, grains=model.grains
         )
-    add_smooth_rings(pattern, counts, transmitted, smooth, rings)
+    moved_um = tables.displacement_um[offset]
+    add_smooth_rings(pattern, counts, transmitted, smooth, rings, moved_um)
     out = np.empty(pixels.node.shape, np.float32)
     factors = tables.factor_row[offset], tables.factor_column[offset]
     expected_frame(pattern, pixels.node, pixels.weight, *factors, out)
@@ -156,7 +163,7 @@ def expected_photons(
         spots = draw_spots(spotty, key, frame=frame, rings=rings, stamp=model.stamp)
         stamp_spots(
             out, pixels.node, pixels.weight, *factors, transmitted, spots.ring,
-            spots.azimuth_rad, rings, model.stamp,
+            spots.azimuth_rad, rings, model.stamp, moved_um,
         )  # fmt: skip
     return out
 

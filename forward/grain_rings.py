@@ -13,11 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from forward.grains import Grains, grain_counts
 from forward.pattern_statistics import PatternStatistics
 from forward.philox import Words
-from forward.spots import Rings, add_smooth_rings, mean_ring_grains, rings_of
+from forward.spots import (
+    Rings,
+    add_smooth_rings,
+    mean_ring_grains,
+    ring_displacements,
+    rings_of,
+)
 from forward.virtual import Virtual
 
 Floats = NDArray[np.float64]
@@ -31,6 +38,8 @@ class GrainRings:
     rings: Rings
     same: NDArray[np.int64]
     """Which of the distinct lines each ring belongs to, families taken together, (ring,)."""
+    members: csr_array
+    """One where a ring belongs to a line, (ring, line)."""
     noise: bool
     """Without noise as many grains reflect as would on average."""
 
@@ -44,7 +53,9 @@ class GrainRings:
         )  # fmt: skip
         _, number = np.unique([core.ring for core in cores], return_inverse=True)
         same = number.astype(np.int64)[rings.line] if cores else np.zeros(0, np.int64)
-        return cls(rings=rings, same=same, noise=virtual.effects.noise)
+        shape = (same.size, int(same.max(initial=-1)) + 1)
+        members = csr_array((np.ones(same.size), (np.arange(same.size), same)), shape=shape)
+        return cls(rings=rings, same=same, members=members, noise=virtual.effects.noise)
 
     def counts(self, path_um: Singles, key: Words, *, first_frame: int) -> tuple[Singles, Singles]:
         """Return mean and drawn numbers of grains of each ring, (offset, ring) both."""
@@ -56,6 +67,7 @@ class GrainRings:
         patterns: Singles,
         *,
         path_um: Singles,
+        moment_um2: Singles,
         photons: Floats,
         key: Words,
         first_frame: int,
@@ -63,31 +75,39 @@ class GrainRings:
     ) -> None:
         """Add all rings to ``patterns`` (offset, node), in place, as averages over azimuth.
 
-        ``path_um`` (offset, state), ``photons`` behind the sample (offset,); exposures count on
-        from ``first_frame``. With ``statistics`` averages are what its estimator makes of spots.
+        ``path_um`` and ``moment_um2`` (offset, state) are those of an `Expectation`, ``photons``
+        those behind the sample (offset,); exposures count on from ``first_frame``. With
+        ``statistics`` averages are what its estimator makes of spots.
         """
         if self.rings.line.size == 0:
             return
         mean, counts = self.counts(path_um, key, first_frame=first_frame)
+        displacement_um = ring_displacements(self.rings, path_um, moment_um2)
         every = np.ones(self.rings.line.size, bool)
-        for ray, pattern in enumerate(patterns):
-            number = counts[ray]
-            if statistics is not None:
-                number = number * self._trimmed_share(mean[ray], number, statistics)
-            add_smooth_rings(pattern, number, float(photons[ray]), every, self.rings)
+        if statistics is not None:
+            counts = counts * self._trimmed_share(mean, counts, statistics)
+        for ray, (pattern, number) in enumerate(zip(patterns, counts, strict=True)):
+            add_smooth_rings(
+                pattern, number, float(photons[ray]), every, self.rings, displacement_um[ray]
+            )
 
     def _trimmed_share(
         self, mean: Singles, counts: Singles, statistics: PatternStatistics
     ) -> Singles:
-        """Return what trimming leaves of each ring, over its plain mean.
+        """Return what trimming leaves of each ring, over its plain mean, (offset, ring).
 
         Of N spots where M are expected, the plain mean of a line is N/M of what it would be, the
         trimmed one k + (N/M − 1) w: its mean is k, and w its spread over that of the plain mean.
         """
-        share = mean / (2.0 * np.pi * self.rings.radius_px)
-        kept, spread = statistics.ring(np.bincount(self.same, share).astype(np.float64))
-        expected, drawn = (np.bincount(self.same, n) for n in (mean, counts))
-        plain = np.divide(drawn, expected, out=np.ones(kept.size), where=expected > 0.0)
+        per_pixel = (0.5 / (np.pi * self.rings.radius_px)).astype(np.float32)
+        shares = np.asarray(mean * per_pixel)
+        kept, spread = statistics.ring(self._by_line(shares))
+        expected, drawn = self._by_line(mean), self._by_line(counts)
+        plain = np.divide(drawn, expected, out=np.ones_like(kept), where=expected > 0.0)
         left = np.maximum(kept + (plain - 1.0) * spread, 0.0)
-        ratio = np.divide(left, plain, out=np.ones(kept.size), where=plain > 0.0)
-        return ratio[self.same].astype(np.float32)
+        ratio = np.divide(left, plain, out=np.ones_like(kept), where=plain > 0.0)
+        return ratio[:, self.same].astype(np.float32)
+
+    def _by_line(self, of_rings: Singles) -> Floats:
+        """Return sums over the rings of each line, (offset, line)."""
+        return np.asarray(of_rings.astype(np.float64) @ self.members)

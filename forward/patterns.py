@@ -63,6 +63,8 @@ class LineCore:
     theta_rad: NDArray[np.float64]
     """Bragg angle, shape (state,)."""
     grain_um: float
+    derivative_per_um2: NDArray[np.float32]
+    """Change of the values by displacement along the beam, (state of the family, node)."""
 
     @property
     def states(self) -> slice:
@@ -243,21 +245,23 @@ class _FamilyPatterns:
             position, distance_m=self.angles.distance_m, scaling=self.scaling
         )
         unit = self.angles.width_rad * self.per_um
-        self.derivative += profile * self.implied[:, line, None] * unit
-        self.derivative += slope * power * shift[:, None] * unit
+        change = (profile * self.implied[:, line, None] + slope * power * shift[:, None]) * unit
         profile *= power * unit
         if apart and power.any():
-            self._set_apart(line, profile, position + widths.sensor_mean_rad, widths)
+            middle_rad = position + widths.sensor_mean_rad
+            self._set_apart(line, profile, change, middle_rad, widths)
         self.pattern += profile
+        self.derivative += change
 
     def _set_apart(
         self,
         line: int,
         profile: NDArray[np.float64],
+        change: NDArray[np.float64],
         middle_rad: NDArray[np.float64],
         widths: RingWidths,
     ) -> None:
-        """Move the core of a line out of ``profile``."""
+        """Move the core of a line out of ``profile`` and of its ``change`` by displacement."""
         reach_rad = _CORE_FWHM * widths.fwhm_rad
         angles = self.angles.two_theta_rad
         low, high = np.searchsorted(
@@ -276,9 +280,11 @@ class _FamilyPatterns:
                 multiplicity=int(self.lines.multiplicity[line]),
                 theta_rad=0.5 * self.lines.position_rad[:, line],
                 grain_um=self.family.grain_um or 0.0,
+                derivative_per_um2=np.where(inside, change[:, low:high], 0.0).astype(np.float32),
             )
         )
         window[inside] = 0.0
+        change[:, low:high][inside] = 0.0
 
 
 def _diffuse(crystals: list[Crystal], *, beam: Beam, angles: AngleGrid) -> NDArray[np.float64]:

@@ -6,10 +6,10 @@ A pixel at (2θ, χ) counts of a ring with J photons per radian (whole, unpolari
 
 with A its area, L the detector's orthogonal distance, R the pixel's own, ε the sensor's efficiency
 at its incidence. J is looked up on a grid of nodes (:mod:`forward.angles`) at the mean 2θ of the
-pixel; that a pixel integrates J over its area is part of J, since the second moment of a square,
-p²/12, is the same along every direction. What depends on the ring's azimuth is the fourth cumulant
-(−p⁴/120 along the pixel's sides, half that along its diagonals): below 0.1 % of the height of a
-ring of two pixels FWHM.
+pixel, weighted with the 1/sin2θ that thins a ring towards its outside. That a pixel integrates J
+over its area is part of J, since the second moment of a square, p²/12, is the same along every
+direction. What depends on the ring's azimuth is the fourth cumulant (−p⁴/120 along the pixel's
+sides, half that along its diagonals): below 0.1 % of the height of a ring of two pixels FWHM.
 
 Source: PHYSICS 1.
 """
@@ -32,6 +32,8 @@ Singles = NDArray[np.float32]
 _GAUSS = 0.5 / np.sqrt(3.0)
 """Two-point Gauss nodes of a pixel, from its middle."""
 _ROWS_AT_ONCE = 64
+_SMALLEST_RAD = 1e-6
+"""Keeps the direct beam's own pixel, which is behind the beam stop, from dividing by zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +90,11 @@ Numbers = tuple[NDArray[np.float64], NDArray[np.float64]]
 def _mean_two_theta(plane: Plane, numbers: Numbers, pixel_m: float) -> NDArray[np.float64]:
     row, column = numbers
     nodes = [(a, b) for a in (-_GAUSS, _GAUSS) for b in (-_GAUSS, _GAUSS)]
-    angles = [
-        sight(plane, (row + a) * pixel_m, (column + b) * pixel_m).two_theta_rad for a, b in nodes
-    ]
-    return np.asarray(sum(angles) / len(nodes))
+    angles = np.array(
+        [sight(plane, (row + a) * pixel_m, (column + b) * pixel_m).two_theta_rad for a, b in nodes]
+    )
+    share = 1.0 / np.sin(np.maximum(angles, _SMALLEST_RAD))
+    return np.asarray((angles * share).sum(axis=0) / share.sum(axis=0))
 
 
 def _weight(
@@ -108,7 +111,7 @@ def _weight(
     efficiency = detector.efficiency * relative_efficiency(
         np.arccos(seen.cos_incidence), energy_keV=beam.energy_keV, sensor_um=detector.sensor_um
     )
-    ring = 2.0 * np.pi * np.sin(np.maximum(seen.two_theta_rad, 1e-6))
+    ring = 2.0 * np.pi * np.sin(np.maximum(seen.two_theta_rad, _SMALLEST_RAD))
     return np.asarray(solid_angle * polarised * efficiency / ring)
 
 

@@ -34,6 +34,8 @@ class Expectation:
     """Photons behind the sample, shape (offset,)."""
     path_um: NDArray[np.float32]
     """µm of solid of each state, shape (offset, state)."""
+    moment_um2: NDArray[np.float32]
+    """The same times its displacement along the beam."""
 
 
 def expected_projection(
@@ -59,17 +61,18 @@ def expected_projection(
     if virtual.effects.parallax:
         counts += rays.moment_um2 @ library.derivative_per_um2
     np.maximum(counts, 0.0, out=counts)
-    path_um, depth = rays.path_um, rays.path_um @ library.attenuation_per_um
+    path_um, moment_um2 = rays.path_um, rays.moment_um2
+    depth = path_um @ library.attenuation_per_um
     of_cell = around.patterns(offsets_um, angle_rad, path_um.sum(axis=1, dtype=float))
     if of_cell is not None:
         share = of_cell.electrode_share[:, None].astype(np.float32)
-        counts, path_um = counts * share, path_um * share
+        counts, path_um, moment_um2 = counts * share, path_um * share, moment_um2 * share
         counts += of_cell.pattern * around.gain
         depth = depth * of_cell.electrode_share + of_cell.optical_depth
     transmitted = photons * np.exp(-depth) if virtual.effects.attenuation else photons.copy()
     counts += virtual.air.astype(np.float32)
     counts *= transmitted[:, None].astype(np.float32)
-    return Expectation(counts, transmitted, path_um)
+    return Expectation(counts, transmitted, path_um, moment_um2)
 
 
 def expected_line(

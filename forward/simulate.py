@@ -75,8 +75,9 @@ def simulate_scan(
         for k in range(first, last):
             expected = expected_line(virtual, scan=scan, conditions=conditions, line=k)
             rings.add_to(
-                expected.counts, path_um=expected.path_um, photons=expected.transmitted, key=key,
-                first_frame=k * scan.n_offsets, statistics=statistics,
+                expected.counts, path_um=expected.path_um, moment_um2=expected.moment_um2,
+                photons=expected.transmitted, key=key, first_frame=k * scan.n_offsets,
+                statistics=statistics,
             )  # fmt: skip
             exit_corrected(
                 virtual, expected.counts, offsets_um=scan.offsets_um,

@@ -75,6 +75,8 @@ class Rings(NamedTuple):
     """Where in ``values`` the profile starts."""
     values_per_um: Singles
     """Profiles, one after the other: photons per radian, µm of path and photon of beam."""
+    derivative_per_um2: Singles
+    """Change of these by displacement along the beam."""
 
 
 def rings_of(
@@ -88,6 +90,7 @@ def rings_of(
     """Return the rings of ``cores``: for each core all states whose profile is not zero."""
     area_um2, distance_px = beam_area_um2(beam), angles.distance_m / pixel_um * 1e6
     line, state, number, radius, first, profiles = [], [], [], [], [], []
+    changes = []
     for index, core in enumerate(cores):
         per_um3 = grains_per_um3(
             core.grain_um, multiplicity=core.multiplicity, theta_rad=core.theta_rad,
@@ -104,7 +107,9 @@ def rings_of(
             number.append(per_um3[row] * area_um2)
             radius.append(distance_px * np.tan(2.0 * core.theta_rad[row]))
             first.append(core.first_node + inside[0] - 1)
-            profiles.append(np.pad(values[inside[0] : inside[-1] + 1], 1))
+            part = slice(inside[0], inside[-1] + 1)
+            profiles.append(np.pad(values[part], 1))
+            changes.append(np.pad(core.derivative_per_um2[row, part], 1))
     width = np.array([profile.size for profile in profiles], np.int64)
     first_node = np.array(first, np.int64)
     low_rad = angles.first_rad + angles.step_rad * first_node
@@ -120,6 +125,7 @@ def rings_of(
         width=width,
         start=np.cumsum(width) - width,
         values_per_um=np.concatenate([np.zeros(0, np.float32), *profiles]).astype(np.float32),
+        derivative_per_um2=np.concatenate([np.zeros(0, np.float32), *changes]).astype(np.float32),
     )
 
 
@@ -129,21 +135,37 @@ def mean_ring_grains(rings: Rings, path_um: Singles) -> Singles:
     return np.asarray(paths * rings.grains_per_um.astype(np.float32))
 
 
+def ring_displacements(rings: Rings, path_um: Singles, moment_um2: Singles) -> Singles:
+    """Return the mean displacement of every ring's material along the beam, (ray, ring), µm.
+
+    ``path_um`` and ``moment_um2`` (ray, state) as in :class:`forward.sinogram.Rays`.
+    """
+    mean = np.divide(moment_um2, path_um, out=np.zeros_like(path_um), where=path_um > 0.0)
+    return np.asarray(mean[:, rings.state])
+
+
 @compiled_fast
 def add_smooth_rings(
-    photons: Singles, counts: Singles, transmitted: float, drawn: NDArray[np.bool_], rings: Rings
+    photons: Singles,
+    counts: Singles,
+    transmitted: float,
+    drawn: NDArray[np.bool_],
+    rings: Rings,
+    displacement_um: Singles,
 ) -> None:
     """Add rings of ``counts`` grains, smooth in azimuth, to one exposure's ``photons`` (node,).
 
     ``transmitted`` photons of the beam make each grain shine; rings not ``drawn`` are left out.
+    ``displacement_um`` (ring,) is where along the beam their material is on average.
     """
     for ring in range(counts.size):
         if not drawn[ring] or counts[ring] <= 0.0:
             continue
         amount = np.float32(counts[ring] * transmitted / rings.grains_per_um[ring])
-        low, start = rings.first_node[ring], rings.start[ring]
+        low, start, moved = rings.first_node[ring], rings.start[ring], displacement_um[ring]
         for i in range(max(0, -low), min(rings.width[ring], photons.size - low)):
-            photons[low + i] += amount * rings.values_per_um[start + i]
+            value = rings.values_per_um[start + i] + moved * rings.derivative_per_um2[start + i]
+            photons[low + i] += amount * value
 
 
 class SpotStamp(NamedTuple):
@@ -304,15 +326,18 @@ def stamp_spots(
     azimuth_rad: Doubles,
     rings: Rings,
     stamp: SpotStamp,
+    displacement_um: Singles,
 ) -> None:
     """Add spots to a frame of ``expected`` photons (row, column), in place.
 
     ``node`` and ``weight`` as in :class:`forward.pixels.PixelMap`, ``factor_row`` and
     ``factor_column`` as in :func:`forward.pixels.expected_frame`; ``transmitted`` photons of the
-    beam make each grain shine. Spots as in :class:`Spots`.
+    beam make each grain shine; ``displacement_um`` as in `add_smooth_rings`. Spots as in
+    :class:`Spots`.
     """
     n_rows, n_columns = expected.shape
     sides = np.empty((4, 4))
+    curve = np.empty(max(1, rings.width.max()), np.float32)
     profile, to = stamp.profile, stamp.to_slopes
     steps = np.float32(profile.size - 2)
     zero, one, nxt = np.float32(0.0), np.float32(1.0), np.uintp(1)
@@ -334,7 +359,10 @@ def stamp_spots(
         amount = 2.0 * np.pi * radius * transmitted / rings.grains_per_um[ring]
         per_rad = np.float32(radius / stamp.reach_px) * steps
         start, width = rings.start[ring], rings.width[ring]
-        curve = rings.values_per_um[start : start + width]
+        moved = displacement_um[ring]
+        for i in range(width):
+            change = moved * rings.derivative_per_um2[start + i]
+            curve[i] = rings.values_per_um[start + i] + change
         first_node, last = np.float32(rings.first_node[ring]), np.float32(width - 1)
         for row in range(max(0, int(np.ceil(top))), min(n_rows - 1, int(np.floor(bottom))) + 1):
             left, right = 0.0, n_columns - 1.0
@@ -364,6 +392,7 @@ def stamp_spots(
                 distance = abs(tangent) * (one - square * (third - fifth * square))
                 place = min(distance * per_rad, steps)
                 whole = np.int32(place)
-                i = np.uintp(whole)
-                spread = profile[i] + (place - np.float32(whole)) * (profile[i + nxt] - profile[i])
+                at = np.uintp(whole)
+                slope = profile[at + nxt] - profile[at]
+                spread = profile[at] + (place - np.float32(whole)) * slope
                 frame[k] += height * spread * value * weights[k] * factors[k]

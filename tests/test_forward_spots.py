@@ -59,7 +59,8 @@ def cores(radii_px, n_states=1):
         nodes = first + np.arange(int(place[-1] - place[0] + 8.0 * WIDTH_NODES) + 2)
         off = (nodes - place[:, None]) / WIDTH_NODES
         values = np.where(np.abs(off) < 3.5, np.exp(-0.5 * off**2), 0.0)
-        found.append(LineCore("", 0, first, values.astype(np.float32), 8, theta, 0.2))
+        values = values.astype(np.float32)
+        found.append(LineCore("", 0, first, values, 8, theta, 0.2, np.zeros_like(values)))
     return found
 
 
@@ -72,6 +73,7 @@ class Setting:
         self.rings = rings_of(
             self.cores, angles=ANGLES, pixel_um=PIXEL_UM, beam=Beam(), grains=self.grains
         )
+        self.still = np.zeros(self.rings.line.size, np.float32)
         self.stamp = spot_stamp(plane, pixel_um=PIXEL_UM, grains=self.grains)
         p1, p2 = ((np.arange(n) + 0.5) * PIXEL_M for n in SHAPE)
         seen = sight(plane, p1[:, None], p2)
@@ -88,7 +90,9 @@ class Setting:
         """Return a frame of smooth rings of ``counts`` grains, by numpy's interpolation."""
         photons = np.zeros(N_NODES, np.float32)
         every = np.ones(self.rings.line.size, bool)
-        add_smooth_rings(photons, np.asarray(counts, np.float32), TRANSMITTED, every, self.rings)
+        add_smooth_rings(
+            photons, np.asarray(counts, np.float32), TRANSMITTED, every, self.rings, self.still
+        )
         value = np.interp(self.node.astype(float), np.arange(N_NODES), photons)
         return value * self.weight * self.row[:, None] * self.column
 
@@ -97,6 +101,7 @@ class Setting:
         stamp_spots(
             frame, self.node, self.weight, self.row, self.column, TRANSMITTED,
             np.asarray(ring, np.int64), np.asarray(azimuth_rad, float), self.rings, self.stamp,
+            self.still,
         )  # fmt: skip
         return frame
 
@@ -215,7 +220,7 @@ def test_which_rings_are_smooth():
     drawn = smooth_rings(mean, rings=at.rings, stamp=at.stamp, grains=at.grains)
     np.testing.assert_array_equal(drawn, [True, True, True, True, False, False])
     photons = np.zeros(N_NODES, np.float32)
-    add_smooth_rings(photons, mean, TRANSMITTED, drawn, at.rings)
+    add_smooth_rings(photons, mean, TRANSMITTED, drawn, at.rings, at.still)
     expected = np.zeros(N_NODES)
     amounts = mean * TRANSMITTED / at.rings.grains_per_um
     for line, core in enumerate(at.cores[:2]):

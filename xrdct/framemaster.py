@@ -28,11 +28,13 @@ import numpy as np
 
 from xrdct.hdf5 import (
     SPECS,
+    VirtualPart,
     nexus_group,
     safely_written,
     write_format,
     write_quantity,
     write_text,
+    write_virtual,
 )
 from xrdct.instrument import detector_plane
 from xrdct.manifest import Layout, sync
@@ -94,15 +96,20 @@ def _write_entry(entry: h5py.Group, scan: FrameScan) -> None:
 def _write_frames(entry: h5py.Group, layout: Layout) -> None:
     data = nexus_group(entry, "data", "NXdata")
     data.attrs["signal"] = "data"
-    virtual = h5py.VirtualLayout((layout.n_frames, *layout.frame_shape), "<i4")
+    shape, nowhere = layout.frame_shape, (0, 0, 0)
+    parts = []
     for index in range(layout.n_shards):
         frames = layout.frames_of(index)
-        virtual[frames.start : frames.stop] = h5py.VirtualSource(
-            shard_file_name(layout, index),
-            "entry/data/data",
-            shape=(len(frames), *layout.frame_shape),
-        )
-    dataset = data.create_virtual_dataset("data", virtual, fillvalue=_LOST)
+        whole = (len(frames), *shape)
+        parts.append(
+            VirtualPart(
+                shard_file_name(layout, index), "entry/data/data", whole, nowhere, whole,
+                (frames.start, 0, 0), whole,
+            )
+        )  # fmt: skip
+    dataset = write_virtual(
+        data, "data", shape=(layout.n_frames, *shape), dtype="<i4", parts=parts, fill=_LOST
+    )
     dataset.attrs["interpretation"] = "image"
     dataset.attrs["units"] = "counts"
 

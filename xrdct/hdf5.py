@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pydantic import ValidationError
 
 from xrdct.chunks import check_chunks, stated_length
@@ -107,6 +107,49 @@ def opened_hdf5(path: Path) -> Iterator[h5py.File]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+class VirtualPart(NamedTuple):
+    """A block of another dataset that is shown as a block of a virtual one."""
+
+    file: str
+    """Where it lies; "." is the file itself."""
+    dataset: str
+    shape: tuple[int, ...]
+    """That of the other dataset."""
+    start: tuple[int, ...]
+    """Where the block begins there, and"""
+    extent: tuple[int, ...]
+    """how far it reaches."""
+    shown_start: tuple[int, ...]
+    shown_extent: tuple[int, ...]
+    """The same in the virtual dataset; elements follow each other in the same order."""
+
+
+def write_virtual(
+    group: h5py.Group,
+    name: str,
+    *,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    parts: Iterable[VirtualPart],
+    fill: int | None = None,
+) -> h5py.Dataset:
+    """Write a dataset whose data lie elsewhere; without a time stamp, which h5py's own has."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)
+    if fill is not None:
+        properties.set_fill_value(np.array([fill], dtype))
+    for part in parts:
+        shown = h5py.h5s.create_simple(shape)
+        shown.select_hyperslab(part.shown_start, part.shown_extent)
+        source = h5py.h5s.create_simple(part.shape)
+        if part.extent != part.shape:
+            source.select_hyperslab(part.start, part.extent)
+        properties.set_virtual(shown, part.file.encode(), part.dataset.encode(), source)
+    kind = h5py.h5t.py_create(np.dtype(dtype), logical=1)
+    space = h5py.h5s.create_simple(shape)
+    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, dcpl=properties))
 
 
 def write_format(file: h5py.File, name: str) -> None:

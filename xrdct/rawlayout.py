@@ -31,7 +31,14 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from xrdct.hdf5 import SPECS, nexus_group, write_quantity, write_text
+from xrdct.hdf5 import (
+    SPECS,
+    VirtualPart,
+    nexus_group,
+    write_quantity,
+    write_text,
+    write_virtual,
+)
 
 if TYPE_CHECKING:
     from xrdct.rawfile import RawScan
@@ -142,8 +149,14 @@ def _write_sample_and_beam(entry: h5py.Group, raw: RawScan) -> None:
 def _write_turned(group: h5py.Group, ours: h5py.Dataset) -> None:
     """Show an array over (rotation, offset, ...) of this file as (offset, rotation, ...)."""
     n_rotations, n_offsets, *rest = ours.shape
-    turned = h5py.VirtualLayout((n_offsets, n_rotations, *rest), ours.dtype)
-    source = h5py.VirtualSource(ours)
-    for rotation in range(n_rotations):
-        turned[:, rotation] = source[rotation]
-    group.create_virtual_dataset("data", turned).attrs["units"] = "counts"
+    zeros = (0,) * len(rest)
+    parts = [
+        VirtualPart(
+            ".", ours.name, ours.shape, (rotation, 0, *zeros), (1, n_offsets, *rest),
+            (0, rotation, *zeros), (n_offsets, 1, *rest),
+        )
+        for rotation in range(n_rotations)
+    ]  # fmt: skip
+    shape = (n_offsets, n_rotations, *rest)
+    turned = write_virtual(group, "data", shape=shape, dtype=ours.dtype, parts=parts)
+    turned.attrs["units"] = "counts"
