@@ -10,7 +10,7 @@ from scipy.ndimage import convolve1d, gaussian_filter
 from forward.settings import Effects
 from forward.simulate import simulate_scan
 from forward.virtual import prepare
-from inverse.recipe import Recipe
+from inverse.recipe import FixedPhase, Recipe
 from inverse.recover import recover
 from phantoms.library import Electrode
 from phantoms.particle import Particle
@@ -191,7 +191,11 @@ def test_error_in_view_is_the_blur_of_beam_and_interpolation(seed):
             "sample": Electrode(diameter_um=100.0, volume_fraction=0.45),
             "scan": Scan(n_offsets=121, step_um=1.0, n_angles=240),
             "scans": {},
-            "effects": Effects(noise=False, parallax=False),
+            "cell": None,
+            "recipe": Recipe(fixed_phases=(FixedPhase(crystal="Li2MnO3"),)),
+            "effects": Effects(
+                noise=False, parallax=False, motion=False, flux=False, beam_tails=False
+            ),
         }
     )
     truth, maps = recovered(experiment)
