@@ -27,6 +27,14 @@ class Conditions:
     monitor: NDArray[np.float64]
     """What the monitor says of them."""
 
+    def mean_offsets_um(self, scan: Scan, line: int) -> NDArray[np.float64]:
+        """Return a line's set-points, moved as a whole to where it was, to 1 µm, (offset,).
+
+        What changes slowly across the sample needs no more, and is the same for many lines.
+        """
+        moved_um = float(np.mean(self.positions.true_offset_um[line] - scan.offsets_um))
+        return np.asarray(scan.offsets_um + round(moved_um))
+
     @property
     def readings(self) -> Readings:
         """What the beamline knows of where and when."""

@@ -26,8 +26,6 @@ from xrdct.scan import Scan
 QUIET_COUNTS_PER_PHOTON = 1024
 _LINES_KEPT = 4
 _TRANSMITTED_KEY = 0x7472
-_MOST_COUNTS = float(np.iinfo(np.int32).max - 127)
-"""The largest int32 below which every float32 fits."""
 
 
 class FrameScanner:
@@ -65,8 +63,7 @@ class FrameScanner:
                 self.model, expected, exposure_s=exposure_s, key=self._key, frame=index
             )
         mean = mean_recorded(self.model, expected, exposure_s=exposure_s)
-        scaled = np.minimum(np.rint(mean * QUIET_COUNTS_PER_PHOTON), np.float32(_MOST_COUNTS))
-        return np.where(mean < 0.0, mean, scaled).astype(np.int32)
+        return np.where(mean < 0.0, mean, np.rint(mean * QUIET_COUNTS_PER_PHOTON)).astype(np.int32)
 
     def transmitted(self, line: int) -> NDArray[np.float64]:
         """Return the photons counted behind the sample in one projection, (offset,)."""

@@ -121,7 +121,7 @@ def line_tables(
         expected.path_um, stream_key(seed, scan_number), first_frame=line * scan.n_offsets
     )
     rows, columns = virtual.surroundings.frame_factors(
-        scan.offsets_um, float(conditions.positions.true_rotation_rad[line]),
+        conditions.mean_offsets_um(scan, line), float(conditions.positions.true_rotation_rad[line]),
         slope_row=model.pixels.slope_row, slope_column=model.pixels.slope_column,
     )  # fmt: skip
     return LineTables(

@@ -15,7 +15,7 @@ Range = tuple[float, float]
 _SPAWN_KEY = (0x1257,)
 _REASON = {
     "tail_fraction": (0.0, 0.5),
-    "tail_um": (1.0, 200.0),
+    "tail_um": (1.0, 50.0),
     "centre1_px": (-100.0, 100.0),
     "centre2_px": (-100.0, 100.0),
     "tilt1_mrad": (-100.0, 100.0),

@@ -45,8 +45,11 @@ from xrdct.scattering import (
     thermal_diffuse_per_m_sr,
 )
 
+_BEYOND_RAD = np.deg2rad(2.0)
+"""How far beyond the last angle lines are listed: their tails reach in."""
 _CORE_FWHM = 2.5
-"""Half width of a line's core in widths of the line, of which it holds 95 % or more."""
+"""Half width of a line's core in widths of the line: it holds 96 % of usual lines, less where size
+broadens them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +214,7 @@ class _FamilyPatterns:
     ) -> None:
         self.family, self.beam, self.angles = family, beam, angles
         self.pixel_um, self.sensor, self.reach_rad = pixel_um, sensor, reach_rad
-        limit_rad = float(angles.two_theta_rad[-1]) * 1.05
+        limit_rad = float(angles.two_theta_rad[-1]) + _BEYOND_RAD
         self.lines = _family_lines(crystals, beam=beam, limit_rad=limit_rad)
         self.per_um = 1e-6 * gain
         self.scaling = mean_scaling(angles.two_theta_rad)

@@ -82,7 +82,7 @@ def expected_line(
     return expected_projection(
         virtual, scan=scan, angle_rad=float(conditions.positions.true_rotation_rad[line]),
         offsets_um=conditions.positions.true_offset_um[line], photons=conditions.photons[line],
-        time_s=float(conditions.times_s[line].mean()),
+        time_s=float(conditions.times_s[line].mean()) + 0.5 * scan.exposure_s,
     )  # fmt: skip
 
 

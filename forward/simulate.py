@@ -80,7 +80,7 @@ def simulate_scan(
                 statistics=statistics,
             )  # fmt: skip
             exit_corrected(
-                virtual, expected.counts, offsets_um=scan.offsets_um,
+                virtual, expected.counts, offsets_um=conditions.mean_offsets_um(scan, k),
                 angle_rad=float(angles_rad[k]),
             )  # fmt: skip
             _check_counts(expected.counts)

@@ -177,7 +177,7 @@ def surroundings(
             peak_sigma_rad=widths.fwhm_rad / FWHM_PER_SIGMA,
         )  # fmt: skip
     medium = None
-    if effects.attenuation and effects.exit_path and sample.particles:
+    if effects.attenuation and effects.exit_path and (cell is not None or sample.particles):
         medium = _medium(cell, sample, beam, particle_attenuation_per_um)
     return Surroundings(
         library=library,

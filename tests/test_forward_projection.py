@@ -131,14 +131,14 @@ def test_before_the_first_and_after_the_last_knot_nothing_changes(changing, time
 
 
 def test_a_line_takes_place_at_its_own_time(changing):
-    # Definition: the time of a projection is the mean of its exposures', from the scan's start.
+    # Definition: the time of a projection is the mean of its exposures' middles (1 s each here).
     scan = SCAN.model_copy(update={"exposure_s": 1.0})
     conditions = scan_conditions(
         scan, beam=BEAM, motion=Motion(), flux=BeamDecay(), effects=QUIET, seed=0, start_s=30.0
     )
     for line in range(scan.n_angles):
         point_s = 1.0 + scan.dead_time_s
-        middle_s = 30.0 + (line * scan.n_offsets + 0.5 * (scan.n_offsets - 1)) * point_s
+        middle_s = 30.5 + (line * scan.n_offsets + 0.5 * (scan.n_offsets - 1)) * point_s
         expected = expected_projection(
             changing, scan=scan, angle_rad=float(scan.angles_rad[line]), time_s=middle_s
         )

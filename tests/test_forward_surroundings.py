@@ -239,7 +239,7 @@ def test_cell_adds_to_the_share_of_the_beam_in_the_electrode(tails):
     # the cell's pattern per radian times channel and gain by forward.cell alone. Tails of 60 µm
     # reach beyond an electrode of 20 µm: there the beam meets no particle. Single precision.
     cell = Cell(electrode_thickness_um=20.0, slice_height_um=10.0)
-    unknowns = {"tail_fraction": tails, "tail_um": 60.0}
+    unknowns = {"tail_fraction": tails, "tail_um": 50.0}
     bare, within = prepared(**unknowns), prepared(cell=cell, **unknowns)
     without, with_cell = seen(bare), seen(within)
     photons = BEAM.flux_per_s * SCAN.exposure_s

@@ -159,8 +159,8 @@ def ring_acceptance(
     P(2θ, χ): (1/2π) ∫ live(χ) P(2θ, χ) dχ, averaged over the channel. A whole ring gives
     ½(1 + cos²2θ). Multiply by efficiency, ring power, path and photons to get counts.
 
-    The array is shared between calls and read-only. The integral is a sum over 4096 azimuths,
-    finer than the pixels of any ring on a 2M detector.
+    The array is shared between calls and read-only. The integral is a sum over 4096 azimuths, one
+    for every one or two pixels of the largest rings on a 2M detector.
 
     Source: PHYSICS 1, with ΔΩ summed over the pixels of a ring.
     """
