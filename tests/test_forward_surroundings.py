@@ -236,7 +236,7 @@ def test_without_the_effect_there_is_no_cell():
 @pytest.mark.parametrize("tails", [0.0, 0.4])
 def test_cell_adds_to_the_share_of_the_beam_in_the_electrode(tails):
     # Law: counts = N0 T (share · particles + cell + air), T = exp(−share µL − cell's depth), with
-    # the cell's pattern per radian times channel and gain by forward.cell alone. Tails of 60 µm
+    # the cell's pattern per radian times channel and gain by forward.cell alone. Tails of 50 µm
     # reach beyond an electrode of 20 µm: there the beam meets no particle. Single precision.
     cell = Cell(electrode_thickness_um=20.0, slice_height_um=10.0)
     unknowns = {"tail_fraction": tails, "tail_um": 50.0}
@@ -246,7 +246,7 @@ def test_cell_adds_to_the_share_of_the_beam_in_the_electrode(tails):
     solid_um = without.path_um.sum(axis=1, dtype=float)
     alone = cell_patterns(
         within.surroundings.library, offsets_um=SCAN.offsets_um, angle_rad=0.3,
-        particle_path_um=solid_um, beam=BEAM, tails=[(tails, 60.0)],
+        particle_path_um=solid_um, beam=BEAM, tails=[(tails, 50.0)],
     )  # fmt: skip
     share = alone.electrode_share
     assert np.ptp(share) < 1e-12

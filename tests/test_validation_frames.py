@@ -1,5 +1,6 @@
 """Frame mode from experiment to maps: streamed, on disk, interrupted, and what the files say."""
 
+import json
 import os
 import random
 import signal
@@ -9,10 +10,14 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from pyFAI.diffmap import DiffMap
 
 from inverse.frame_patterns import patterns_of_frames
+from inverse.integrate import integrate_frame, integrator
+from inverse.integration import Integration
 from inverse.recipe import Calibration, Profile
 from validation.experiment import load_experiment
 from validation.frame_files import write_frames
@@ -134,6 +139,12 @@ def test_frames_without_noise_are_not_written(tmp_path):
         write_frames(quiet, tmp_path / "scan.h5")
 
 
+def test_patterns_have_no_frames_to_keep(tmp_path):
+    patterns = calibrated().model_copy(update={"mode": "patterns"})
+    with pytest.raises(InputError, match="only frame mode has frames to keep"):
+        run(patterns, tmp_path, keep_frames=True)
+
+
 def test_run_keeps_frames_if_asked(tmp_path, streamed):
     files = RunFiles(tmp_path)
     metrics = run(calibrated(), tmp_path, keep_frames=True)
@@ -165,3 +176,38 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bytes_101(tmp_path):
     if not (broken / "scan.h5").exists():
         subprocess.run([*command, str(broken / "scan.h5")], check=True)
     assert contents(broken) == contents(whole)
+
+
+def test_diffmap_integrates_our_frames_to_our_patterns(folder, tmp_path):
+    # Independent program: pyFAI-diffmap, headless, on the files as they are; pixels not split, the
+    # plain mean, pyFAI's corrections only. Float32 sums. Into its first channel pyFAI also counts
+    # pixels just below it, so that one is left out.
+    frames = read_frame_scan(folder / "scan.h5")
+    scan, geometry = frames.scan, frames.geometry
+    arguments = ["--no-gui", "-t", str(scan.n_offsets), "-r", str(scan.n_angles), "--zigzag"]
+    arguments += ["-c", str(geometry.n_channels), "-p", str(folder / "scan.poni")]
+    arguments += ["-o", str(tmp_path / "map.h5")]
+    _, config = DiffMap().parse([*arguments, str(folder / "scan.h5")], with_config=True)
+    config.ai.method = ["no", "csr", "cython"]
+    config.ai.radial_range = [geometry.two_theta_min_deg, geometry.two_theta_max_deg]
+    config.ai.polarization_description = [frames.beam.polarisation, 0.0]
+    (tmp_path / "diffmap.json").write_text(json.dumps(config.as_dict(), default=str))
+    command = [Path(sys.executable).parent / "pyFAI-diffmap", *arguments]
+    subprocess.run(
+        [*command, "--config", tmp_path / "diffmap.json"], check=True, cwd=tmp_path, timeout=120,
+        env=os.environ | {"MPLCONFIGDIR": str(tmp_path)},
+    )  # fmt: skip
+    with h5py.File(tmp_path / "map.h5") as file:
+        entry = file[file.attrs["default"]]
+        theirs = entry[entry.attrs["default"]]["intensity"][()]
+    integration = Integration(method="mean", sensor_parallax=False, sensor_absorption=False)
+    bins = integrator(geometry, detector=frames.detector, beam=frames.beam, integration=integration)
+    pixel_sr = (frames.detector.pixel_um * 1e-6 / geometry.distance_m) ** 2
+    for number in (0, 20, 129):
+        value, _ = integrate_frame(frames.frames(number, number + 1)[0], bins, integration)
+        line, offset = divmod(int(frames.raster[number]), scan.n_offsets)
+        ours = value / bins.ring_factor * pixel_sr
+        assert np.isfinite(ours).sum() > 100
+        seen = np.isfinite(ours)
+        seen[0] = False
+        np.testing.assert_allclose(theirs[line, offset][seen], ours[seen], rtol=1e-6)

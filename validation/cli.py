@@ -108,8 +108,9 @@ def simulate(
     loaded = load_experiment(experiment, seed=seed, mode=mode)
     others = [other_scan_path(output, name) for name in loaded.scans]
     files = [output, *others, *([truth] if truth else [])]
-    if loaded.mode == "patterns":  # frames of this experiment are gone on with
-        check_outputs(files, force=force, inputs=[experiment])
+    if loaded.mode == "frames":  # what is left of an interrupted run is gone on with
+        files = [output]
+    check_outputs(files, force=force, inputs=[experiment])
     with _progress(quiet) as progress:
         measure_to(loaded, output, truth=truth, force=force, workers=workers, progress=progress)
     for path, scan in zip([output, *others], [loaded.scan, *loaded.scans.values()], strict=True):

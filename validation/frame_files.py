@@ -48,8 +48,8 @@ def write_frames(
     Shards that are there and whole are kept, as are whole scans and a truth of this experiment;
     masters are written last. With ``force``, what has these names is removed first.
 
-    Raises InputError for an experiment without noise, whose frames are no counts, and where the
-    scan is there already or files are of another experiment.
+    Raises InputError for an experiment without noise, whose frames are no counts, and where files
+    of these names are of another experiment.
     """
     if not experiment.effects.noise:
         raise InputError(
@@ -79,11 +79,9 @@ def write_frames(
 def _check_own(
     experiment: Experiment, masters: list[Path], truth: Path | None, *, force: bool
 ) -> None:
-    """Refuse to go on where what lies there is whole, or of another experiment."""
+    """Refuse to go on where what lies there is of another experiment."""
     if force:
         return
-    if masters[0].exists():
-        raise InputError(f"{masters[0]} already exists: choose another name, or use --force")
     own = experiment_hash(experiment)
     found = [(path, read_frame_scan(path).experiment_hash) for path in masters if path.exists()]
     if truth is not None and truth.exists():

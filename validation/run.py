@@ -88,6 +88,8 @@ def run(
     Partial ones of the same experiment are taken up: a scan or maps that lie there complete are
     not computed again.
     """
+    if keep_frames and experiment.mode != "frames":
+        raise InputError("only frame mode has frames to keep: use --mode frames as well")
     files = RunFiles(folder)
     check_folder(files, experiment, force=force)
     prepare_folder(folder)
@@ -212,7 +214,7 @@ def _measured_in_frames(
     for stale in (files.metrics, files.report, files.maps, files.scan, *others.values()):
         if force:
             stale.unlink(missing_ok=True)
-    if force or not files.frames.exists():
+    if force or not (files.frames.exists() and files.truth.exists()):
         write_frames(
             experiment, files.frames, truth=files.truth, force=force, workers=workers,
             progress=progress,
