@@ -18,7 +18,7 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
 
 test-slow-share: $(STAMP)
-	$(BIN)/python -m pytest -q -m slow -k 101
+	$(BIN)/python -m pytest -q -m "slow and share"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

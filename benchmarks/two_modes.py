@@ -5,14 +5,17 @@ Everything is switched off but what is asked for; the analysis knows where the d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
 
 from forward.frames import FrameModel, expected_photons, line_tables
+from forward.grains import Grains, acceptance_rad, beam_area_um2, grains_per_um3
 from forward.philox import stream_key
 from forward.settings import Effects
 from forward.simulate import simulate_scan
@@ -24,7 +27,7 @@ from phantoms.cell import Cell
 from phantoms.particle import Particle, RadialLaw
 from validation.experiment import Experiment, ParticleList
 from validation.laboratory import laboratory
-from xrdct.instrument import Geometry, ring_acceptance
+from xrdct.instrument import Beam, Detector, Geometry, ring_acceptance
 from xrdct.rawfile import RawScan
 from xrdct.scan import Scan
 
@@ -32,16 +35,24 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Frame = NDArray[np.int32]
 
+BEAM = Beam(flux_per_s=1e12)
+CUTS = {"trimmed_5_5": 0.05, "trimmed_10_10": 0.1}
+"""What trimmed means leave out at either end."""
+METHODS = ("mean", *CUTS)
+NAMES = {"mean": "mean", "trimmed_5_5": "5/5", "trimmed_10_10": "10/10"}
 SWITCHES = tuple(name for name in Effects.model_fields if name != "beam_size")
 SMOOTH = ("parallax", "sensor_parallax", "attenuation", "exit_path", "diffuse", "cell")
 """Effects that both modes have and that leave rings smooth."""
 _PARTICLE = Particle(
     centre_um=(0.0, 300.0, 0.0), diameter_um=24.0, x=RadialLaw(core=0.98, surface=0.85),
-    crystallite_size_nm=100.0, strain=5e-4,
+    crystallite_size_nm=100.0, strain=5e-4, grain_um=0.1,
 )  # fmt: skip
 _A = 8.2
 """Lattice parameter of a spinel, Å."""
-_FINE = 8
+FULL_A = 8.245
+"""That of LiMn2O4 itself."""
+_SPOTTY_UM = 60.0
+_FINE = 4
 """Fine channels to a channel."""
 
 
@@ -102,10 +113,31 @@ def bins_of(
     experiment: Experiment, geometry: Geometry | None = None, *, flat: Singles | None = None
 ) -> PixelBins:
     """Return the pixels of each channel."""
+    place, own = geometry or experiment.geometry, experiment.recipe.integration
+    if flat is None or (flat == 1.0).all():
+        return _even_bins(place, experiment.detector, experiment.beam, own)
     return integrator(
-        geometry or experiment.geometry, detector=experiment.detector, beam=experiment.beam,
-        integration=experiment.recipe.integration, flat=flat,
-    )  # fmt: skip
+        place, detector=experiment.detector, beam=experiment.beam, integration=own, flat=flat
+    )
+
+
+@lru_cache(maxsize=8)
+def _even_bins(
+    geometry: Geometry, detector: Detector, beam: Beam, integration: Integration
+) -> PixelBins:
+    return integrator(geometry, detector=detector, beam=beam, integration=integration)
+
+
+@lru_cache(maxsize=4)
+def _pixel_angles(
+    geometry: Geometry, detector: Detector, beam: Beam, integration: Integration
+) -> Floats:
+    """Return what 2θ pyFAI gives each entry of the pixels of all channels."""
+    pyfai = pyfai_integrator(
+        geometry, detector=detector, beam=beam, sensor_parallax=integration.sensor_parallax
+    )
+    angle = pyfai.center_array(unit="2th_rad", scale=False).ravel()
+    return np.asarray(angle[_even_bins(geometry, detector, beam, integration).pixel])
 
 
 def per_channel(experiment: Experiment) -> Floats:
@@ -126,7 +158,7 @@ def seen_share(experiment: Experiment) -> Floats:
 def pattern_on_pixels(experiment: Experiment) -> Floats:
     """Return pattern mode's exposure as a detector of whole pixels would bin it, (channel,).
 
-    Pattern mode with channels an eighth as wide, freed of their width and interpolated at the angle
+    Pattern mode with channels a quarter as wide, freed of their width and interpolated at the angle
     that pyFAI gives each pixel's centre, is averaged over the pixels of each channel.
     """
     coarse = experiment.geometry
@@ -134,12 +166,10 @@ def pattern_on_pixels(experiment: Experiment) -> Floats:
     finely = experiment.model_copy(update={"geometry": fine})
     curve = pattern(finely) / per_channel(finely)
     curve[1:-1] -= np.diff(curve, 2) / 24.0  # a channel's mean less its middle: h² f″/24
-    bins, integration = bins_of(experiment), experiment.recipe.integration
-    pyfai = pyfai_integrator(
-        coarse, detector=experiment.detector, beam=experiment.beam,
-        sensor_parallax=integration.sensor_parallax,
-    )  # fmt: skip
-    angle = pyfai.center_array(unit="2th_rad", scale=False).ravel()[bins.pixel]
+    bins = bins_of(experiment)
+    angle = _pixel_angles(
+        coarse, experiment.detector, experiment.beam, experiment.recipe.integration
+    )
     channel = np.repeat(np.arange(bins.n_channels), np.diff(bins.start))
     ring = np.sin(bins.two_theta_rad[channel]) / np.sin(angle)
     share = bins.weight * ring * CubicSpline(fine.two_theta_rad, curve)(angle)
@@ -159,20 +189,25 @@ def lattice_shift_A(found: Floats, reference: Floats, geometry: Geometry) -> flo
     return float((found / scale - reference) @ slope / (slope @ slope))
 
 
-def noise_free_frames(experiment: Experiment, *, counts_per_photon: int) -> Iterable[Frame]:
-    """Yield a frame for each exposure of the first line: spots as drawn, photons not.
+def expected_frames(experiment: Experiment) -> Iterator[Singles]:
+    """Yield the photons that each exposure of the first line sends to the pixels on average.
 
-    Means are stored as whole numbers, ``counts_per_photon`` to a photon.
+    Spots are those drawn for it.
     """
-    model, key = frame_model_of(experiment), stream_key(experiment.seed, 0)
-    lab = laboratory(experiment)
+    model, lab = frame_model_of(experiment), laboratory(experiment)
     tables = line_tables(
         model, scan=experiment.scan, conditions=lab.conditions[0], line=0, seed=experiment.seed,
         scan_number=0,
     )  # fmt: skip
+    key = stream_key(experiment.seed, 0)
     for offset in range(experiment.scan.n_offsets):
-        mean = expected_photons(model, tables, offset, key=key, frame=offset)
-        yield np.rint(mean * counts_per_photon).astype(np.int32)
+        yield expected_photons(model, tables, offset, key=key, frame=offset)
+
+
+def in_whole_numbers(frames: Iterable[Singles], counts_per_photon: int) -> Iterator[Frame]:
+    """Yield means as an integration takes them."""
+    for frame in frames:
+        yield np.rint(frame * np.float32(counts_per_photon)).astype(np.int32)
 
 
 def frame_model_of(experiment: Experiment) -> FrameModel:
@@ -192,3 +227,45 @@ def integrate_by(
             integration = experiment.recipe.integration.model_copy(update={"method": method})
             found[method].append(integrate_frame(frame, bins, integration, workers=1)[0] * scale)
     return {method: np.array(patterns) for method, patterns in found.items()}
+
+
+def spotty(
+    spots_per_pixel: float,
+    *,
+    geometry: Geometry,
+    exposures: int,
+    on: Collection[str] = (),
+    **more: Any,
+) -> Experiment:
+    """Return an experiment whose (400) ring has so many spots to a pixel, ``exposures`` times."""
+    beam = more.pop("beam", Beam(flux_per_s=1e13))
+    theta = float(np.arcsin(2.0 * beam.wavelength_A / FULL_A))
+    radius_px = geometry.distance_m * np.tan(2.0 * theta) / 172e-6
+
+    def excess(grain_um: float) -> float:
+        acceptance = acceptance_rad(theta, grain_um=grain_um, beam=beam, grains=Grains())
+        density = grains_per_um3(
+            grain_um, multiplicity=6, theta_rad=theta, acceptance_rad=acceptance
+        )
+        spots = float(density) * beam_area_um2(beam) * _SPOTTY_UM / (2.0 * np.pi * radius_px)
+        return float(spots - spots_per_pixel)
+
+    particle = Particle(
+        centre_um=(0.0, 0.0, 0.0), diameter_um=_SPOTTY_UM, x=1.0, crystallite_size_nm=100.0,
+        strain=5e-4, grain_um=float(brentq(excess, 0.01, 10.0)),
+    )  # fmt: skip
+    return experiment(
+        ("noise", "grains", *on), particle=particle, geometry=geometry, beam=beam,
+        scan=Scan(n_offsets=exposures, step_um=1e-6, n_angles=1), **more,
+    )  # fmt: skip
+
+
+def ratios(found: Floats, expected: Floats) -> tuple[Floats, Floats]:
+    """Return their ratios in strong channels, and the latter as weights."""
+    strong = (expected > 1e-2 * expected.max()) & np.isfinite(found)
+    return found[strong] / expected[strong], expected[strong]
+
+
+def row(*cells: str) -> str:
+    """Return a row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"

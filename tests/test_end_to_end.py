@@ -180,7 +180,7 @@ def blurred_truth_A(experiment, *, fine=5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [101, 102])
+@pytest.mark.parametrize("seed", [pytest.param(101, marks=pytest.mark.share), 102])
 def test_error_in_view_is_the_blur_of_beam_and_interpolation(seed):
     # Law: with angles enough, the sample in view, no noise and no parallax, filtered back
     # projection shows the sample convolved with the beam and the interpolation. Small particles

@@ -156,7 +156,8 @@ def test_run_keeps_frames_if_asked(tmp_path, streamed):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_resumes_to_the_same_bytes_101(tmp_path):
+@pytest.mark.share
+def test_killed_at_any_moment_it_resumes_to_the_same_bytes(tmp_path):
     # The command itself, ended by SIGKILL at random times, then left to finish; against a run
     # that was not disturbed. The calibrant is measured too.
     command = [sys.executable, "-m", "validation.cli", "simulate", str(TOML), "-q", "-o"]
