@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-slow-share lint bench accuracy clean
+.PHONY: demo test test-slow test-slow-share lint bench accuracy equivalence clean
 
 demo: $(STAMP)
 	$(BIN)/xrdct-twin run examples/particle.toml -o out/particle --force
@@ -29,9 +29,16 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench_roi
 	$(BIN)/python -m benchmarks.bench_reconstruct
+	$(BIN)/python -m benchmarks.bench_poisson
+	$(BIN)/python -m benchmarks.bench_frames
+	$(BIN)/python -m benchmarks.bench_integrate
+	$(BIN)/python -m benchmarks.bench_framefile
 
 accuracy: $(STAMP)
 	$(BIN)/python -m benchmarks.accuracy > docs/accuracy.md
+
+equivalence: $(STAMP)
+	$(BIN)/python -m benchmarks.equivalence > docs/equivalence.md
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

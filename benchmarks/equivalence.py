@@ -300,7 +300,7 @@ def scatter_of_spots() -> Iterator[str]:
     yield """
 Scatter of the line from exposure to exposure, 400 of them: the relative variance times the number
 of spots on the whole ring. In frames, spots on live pixels alone count, so for the plain mean it is
-one over the seen share; pattern mode draws those of the whole ring: 1.
+one over the seen share, and so it is in pattern mode.
 
 | detector, seen share of the ring | estimator | frames | pattern mode | ± |
 |---|---|---|---|---|"""

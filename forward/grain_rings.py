@@ -26,6 +26,7 @@ from forward.spots import (
     rings_of,
 )
 from forward.virtual import Virtual
+from xrdct.instrument import live_share
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -40,6 +41,8 @@ class GrainRings:
     """Which of the distinct lines each ring belongs to, families taken together, (ring,)."""
     members: csr_array
     """One where a ring belongs to a line, (ring, line)."""
+    seen: Singles
+    """Share of each ring that lies on live pixels, (ring,)."""
     noise: bool
     """Without noise as many grains reflect as would on average."""
 
@@ -55,12 +58,31 @@ class GrainRings:
         same = number.astype(np.int64)[rings.line] if cores else np.zeros(0, np.int64)
         shape = (same.size, int(same.max(initial=-1)) + 1)
         members = csr_array((np.ones(same.size), (np.arange(same.size), same)), shape=shape)
-        return cls(rings=rings, same=same, members=members, noise=virtual.effects.noise)
+        middles_rad = np.array([2.0 * float(core.theta_rad.mean()) for core in cores])
+        share = live_share(
+            virtual.truth.geometry, detector=virtual.detector, two_theta_rad=middles_rad,
+            n_sectors=1,
+        )  # fmt: skip
+        seen = share[rings.line, 0].astype(np.float32)
+        return cls(rings, same=same, members=members, seen=seen, noise=virtual.effects.noise)
 
     def counts(self, path_um: Singles, key: Words, *, first_frame: int) -> tuple[Singles, Singles]:
         """Return mean and drawn numbers of grains of each ring, (offset, ring) both."""
         mean = mean_ring_grains(self.rings, path_um)
         return mean, grain_counts(mean, key, first_frame=first_frame) if self.noise else mean
+
+    def seen_counts(
+        self, path_um: Singles, key: Words, *, first_frame: int
+    ) -> tuple[Singles, Singles]:
+        """Return the same where spots between the live pixels are not known of.
+
+        Of N spots on the share s of a ring that is seen, an average over azimuth makes N/s.
+        """
+        mean = mean_ring_grains(self.rings, path_um)
+        if not self.noise:
+            return mean, mean
+        drawn = grain_counts(mean * self.seen, key, first_frame=first_frame)
+        return mean, np.divide(drawn, self.seen, out=mean.copy(), where=self.seen > 0.0)
 
     def add_to(
         self,
@@ -81,7 +103,7 @@ class GrainRings:
         """
         if self.rings.line.size == 0:
             return
-        mean, counts = self.counts(path_um, key, first_frame=first_frame)
+        mean, counts = self.seen_counts(path_um, key, first_frame=first_frame)
         displacement_um = ring_displacements(self.rings, path_um, moment_um2)
         every = np.ones(self.rings.line.size, bool)
         if statistics is not None:
