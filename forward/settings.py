@@ -19,7 +19,11 @@ class Effects(Spec):
     """
 
     noise: bool = True
-    """Poisson statistics of the diffracted and of the transmitted photons."""
+    """Poisson statistics of the diffracted and of the transmitted photons.
+
+    Without, patterns are still what trimming makes of counts on average; frames are means, and
+    trimming finds no scatter in them.
+    """
     beam_size: bool = True
     """Blur by the beam's width and height; off means an infinitely thin beam."""
     beam_tails: bool = True
@@ -43,7 +47,10 @@ class Effects(Spec):
     operando: bool = True
     """A sample that changes while it is measured (`operando`)."""
     sensor_parallax: bool = True
-    """Photons are counted at a depth in the sensor, where oblique ones have moved outwards."""
+    """Photons are counted at a depth in the sensor, where oblique ones have moved outwards.
+
+    Switch `recipe.integration.sensor_parallax` with it: frames are else corrected for nothing.
+    """
     charge_sharing: bool = True
     """Charge and fluorescence reach neighbouring pixels: counts move, double or are lost."""
     dead_time: bool = True
