@@ -19,8 +19,8 @@ from forward.conditions import Conditions, ideal_conditions
 from forward.grain_rings import GrainRings
 from forward.grains import Grains
 from forward.pattern_statistics import PatternStatistics
-from forward.philox import stream_key
-from forward.projection import exit_corrected, expected_line
+from forward.philox import Words, stream_key
+from forward.projection import Expectation, exit_corrected, expected_line
 from forward.virtual import Virtual
 from xrdct.compiled import threaded
 from xrdct.errors import InputError
@@ -67,23 +67,14 @@ def simulate_scan(
     counts = np.empty((*shape, virtual.angles.n_nodes), np.int32 if whole else np.float32)
     variance = None if statistics is None else np.empty(counts.shape, np.float32)
     transmitted = np.empty(shape)
-    angles_rad = conditions.positions.true_rotation_rad
     done = 0
 
     def measure(first: int, last: int) -> None:
         nonlocal done
         for k in range(first, last):
-            expected = expected_line(virtual, scan=scan, conditions=conditions, line=k)
-            rings.add_to(
-                expected.counts, path_um=expected.path_um, moment_um2=expected.moment_um2,
-                photons=expected.transmitted, key=key, first_frame=k * scan.n_offsets,
-                statistics=statistics,
-            )  # fmt: skip
-            exit_corrected(
-                virtual, expected.counts, offsets_um=conditions.mean_offsets_um(scan, k),
-                angle_rad=float(angles_rad[k]),
-            )  # fmt: skip
-            _check_counts(expected.counts)
+            expected = _expected_patterns(
+                virtual, rings, statistics, scan=scan, conditions=conditions, line=k, key=key
+            )
             rng = _stream(seed, scan_number, k)
             if statistics is not None and variance is not None:
                 counts[k], variance[k] = statistics.measured(
@@ -109,6 +100,31 @@ def simulate_scan(
         variance=variance,
         readings=conditions.readings,
     )
+
+
+def _expected_patterns(
+    virtual: Virtual,
+    rings: GrainRings,
+    statistics: PatternStatistics | None,
+    *,
+    scan: Scan,
+    conditions: Conditions,
+    line: int,
+    key: Words,
+) -> Expectation:
+    """Return what a line would count, given the crystallites that happen to reflect."""
+    expected = expected_line(virtual, scan=scan, conditions=conditions, line=line)
+    rings.add_to(
+        expected.counts, path_um=expected.path_um, moment_um2=expected.moment_um2,
+        photons=expected.transmitted, key=key, first_frame=line * scan.n_offsets,
+        statistics=statistics,
+    )  # fmt: skip
+    exit_corrected(
+        virtual, expected.counts, offsets_um=conditions.mean_offsets_um(scan, line),
+        angle_rad=float(conditions.positions.true_rotation_rad[line]),
+    )  # fmt: skip
+    _check_counts(expected.counts)
+    return expected
 
 
 def _check_counts(expected: NDArray[np.float32]) -> None:
