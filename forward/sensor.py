@@ -29,10 +29,6 @@ from xrdct.errors import InputError
 SENSOR_FORMULA = {"Cd": 1.0, "Te": 1.0}
 SENSOR_DENSITY_G_PER_CM3 = 5.85
 
-_DISCRETE_NODES = 200
-_DEEPEST = 100.0
-"""Optical depth beyond which nothing is left: x³¹ exp(−x)/31!, of 16 nodes, is 5e-16 there."""
-
 
 def attenuation_per_um(energy_keV: float) -> float:
     """Return µ of CdTe in 1/µm: photoelectric absorption and scattering (1/µ = 160 µm at 50 keV).
@@ -83,40 +79,6 @@ def parallax_variance_um2(
     with np.errstate(over="ignore"):
         cut = (0.5 * depth / np.sinh(0.5 * depth)) ** 2
     return np.asarray((np.sin(incidence_rad) / attenuation_per_um(energy_keV)) ** 2 * (1.0 - cut))
-
-
-def parallax_nodes(
-    n: int, *, energy_keV: float, sensor_um: float, incidence_rad: float = 0.0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ``n`` paths ℓ (µm, ascending) and weights (sum 1) that stand for the law of ℓ.
-
-    They are the Gauss quadrature of the truncated exponential: Σ w f(ℓ) is exact for polynomials
-    up to degree 2n − 1, so that shifting a pattern by each ℓ sin α and adding up reproduces the
-    mean, variance and skewness of the displacement from n = 2 on. For a thick sensor they are the
-    nodes of Gauss–Laguerre. `InputError` unless 1 ≤ n ≤ 16.
-
-    Source: orthogonal polynomials by the Stieltjes recurrence on a fine Gauss–Legendre grid, nodes
-    and weights from the Jacobi matrix (Golub & Welsch, Math. Comp. 23 (1969) 221).
-    """
-    if not 1 <= n <= 16:
-        raise InputError(f"the number of parallax nodes must lie within 1–16: got {n}")
-    reach = min(float(_optical_depth(incidence_rad, energy_keV, sensor_um)), _DEEPEST)
-    x, weight = np.polynomial.legendre.leggauss(_DISCRETE_NODES)
-    x = 0.5 * reach * (x + 1.0)
-    weight = weight * np.exp(-x)
-    weight /= weight.sum()
-    diagonal, off_diagonal = np.zeros(n), np.zeros(n)
-    below, polynomial = np.zeros_like(x), np.ones_like(x)
-    for k in range(n):
-        diagonal[k] = np.sum(weight * x * polynomial**2)
-        above = (x - diagonal[k]) * polynomial - off_diagonal[k - 1] * below
-        norm = np.sqrt(np.sum(weight * above**2))
-        off_diagonal[k] = norm
-        below, polynomial = polynomial, above / norm
-    between = off_diagonal[: n - 1]
-    jacobi = np.diag(diagonal) + np.diag(between, 1) + np.diag(between, -1)
-    nodes, vectors = np.linalg.eigh(jacobi)
-    return nodes / attenuation_per_um(energy_keV), vectors[0] ** 2
 
 
 def _optical_depth(

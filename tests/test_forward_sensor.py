@@ -10,7 +10,6 @@ from forward.sensor import (
     attenuation_per_um,
     mean_path_um,
     parallax_mean_um,
-    parallax_nodes,
     parallax_variance_um2,
     relative_efficiency,
 )
@@ -124,50 +123,9 @@ def test_pyfai_takes_off_what_the_sensor_adds():
     np.testing.assert_allclose(before[far] - after[far], added, rtol=2e-3)
 
 
-@pytest.mark.parametrize("sensor", [THIN, USUAL, THICK])
-@pytest.mark.parametrize("n", [1, 2, 3, 6])
-def test_nodes_are_a_gauss_quadrature(sensor, n):
-    # Truth: moments by adaptive quadrature, up to the degree 2n − 1 that defines Gauss nodes, and
-    # not beyond it.
-    nodes, weights = parallax_nodes(n, incidence_rad=0.2, **sensor)
-    assert np.all(weights > 0.0)
-    for power in range(2 * n):
-        expected = moment(power, incidence_rad=0.2, **sensor)
-        assert np.sum(weights * nodes**power) == pytest.approx(expected, rel=1e-9)
-    beyond = moment(2 * n, incidence_rad=0.2, **sensor)
-    assert np.sum(weights * nodes ** (2 * n)) < beyond * (1.0 - 1e-8)
-
-
-def test_nodes_of_a_thick_sensor_are_those_of_laguerre():
-    # Truth: NumPy's Gauss–Laguerre.
-    nodes, weights = parallax_nodes(4, **THICK)
-    expected, expected_weights = np.polynomial.laguerre.laggauss(4)
-    np.testing.assert_allclose(nodes * attenuation_per_um(15.0), expected, rtol=1e-9)
-    np.testing.assert_allclose(weights, expected_weights, rtol=1e-9)
-
-
-def test_three_nodes_blur_a_peak_well_enough():
-    # Truth: the convolution as a sum over 4000 paths. A ring of σ = 0.6 pixel, 103 µm, at α = 0.2,
-    # where the displacement has s = 31 µm. Three nodes fail from the sixth moment on, for which the
-    # sixth derivative of the peak, at most 15/σ⁶ of it, is multiplied by (s/σ)⁶ π₃²/6! with the
-    # norm π₃² = 36 of Laguerre: 15 · 36/720 (31/103)⁶ = 6e-4.
-    sigma, angle = 103.0, 0.2
-    x = np.linspace(-400.0, 500.0, 181)
-    nodes, weights = parallax_nodes(3, incidence_rad=angle, **USUAL)
-    shift = nodes * np.sin(angle)
-    blurred = np.exp(-0.5 * ((x[:, None] - shift) / sigma) ** 2) @ weights
-    path = (np.arange(4000) + 0.5) * (1000.0 / np.cos(angle) / 4000)
-    law = np.exp(-attenuation_per_um(50.0) * path)
-    exact = np.exp(-0.5 * ((x[:, None] - path * np.sin(angle)) / sigma) ** 2) @ (law / law.sum())
-    assert np.abs(blurred - exact).max() < 6e-4
-    shifted = np.exp(-0.5 * ((x - parallax_mean_um(angle, **USUAL)) / sigma) ** 2)
-    assert np.abs(shifted - exact).max() > 1e-2
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: parallax_nodes(0, **USUAL), "nodes must lie within 1–16: got 0"),
         (lambda: absorbed_fraction(1.6, **USUAL), "from the front"),
         (lambda: parallax_mean_um(0.1, energy_keV=50.0, sensor_um=0.0), "must be positive: got 0"),
     ],
