@@ -1,7 +1,9 @@
-"""Time filtered back projection of a whole diffraction sinogram, and its memory.
+"""Time filtered back projection of a whole diffraction sinogram, and of a single image.
 
-Ours, with and without propagated variance, against scikit-image's ``iradon`` channel by channel, in
-the same run; ``iradon`` is measured on a few channels and scaled to all. Run from the checkout:
+Ours does all channels, with and without propagated variance. The peers work channel by channel, the
+way their users call them; they are measured on a few channels and scaled to all. Wall-clock time
+and the processor time of all threads, which other work on the machine disturbs less. Run from the
+checkout, with whichever peers are installed:
 
     python -m benchmarks.bench_reconstruct [--quick]
 """
@@ -13,30 +15,54 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import iradon
 
-from inverse.reconstruct import reconstruct_counts
+from inverse.backends.algotom import AlgotomBackend
+from inverse.backends.astra import PROJECTOR, AstraBackend
+from inverse.backends.protocol import Backend, loaded
+from inverse.backends.skimage import SkimageBackend
+from inverse.backends.tomopy import TomopyBackend
+from inverse.reconstruct import filtered_back_projection, reconstruct_counts
 from xrdct.compiled import worker_count
+from xrdct.errors import InputError
 
-FULL = (350, 351, 1024)
+FULL = (350, 351, 1000)
 """Angles, offsets and channels of the region-of-interest scan of the reference study."""
 
 QUICK = (90, 91, 256)
 
-SKIMAGE_CHANNELS = 4
+PEER_CHANNELS = 8
+
+Singles = NDArray[np.float32]
+Peer = Callable[[Singles, NDArray[np.float64]], Callable[[], object]]
+"""Given sinograms (channel, angle, offset) and angles in rad, what reconstructs all of them."""
 
 
-def seconds(task: Callable[[], object], *, repeats: int) -> float:
-    """Return the shortest time of a few runs, which other work on the machine disturbs least."""
-    best = np.inf
+@dataclass(frozen=True)
+class Seconds:
+    """The shortest times of a few runs."""
+
+    wall: float
+    processor: float
+
+    def scaled(self, factor: float) -> Seconds:
+        """Return the times of ``factor`` times the work."""
+        return Seconds(self.wall * factor, self.processor * factor)
+
+
+def seconds(task: Callable[[], object], *, repeats: int) -> Seconds:
+    """Return the shortest times of a few runs, after one that compiles or loads."""
+    walls, processors = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         task()
-        best = min(best, time.perf_counter() - start)
-    return float(best)
+        walls.append(time.perf_counter() - wall)
+        processors.append(time.process_time() - processor)
+    return Seconds(min(walls), min(processors))
 
 
 def peak_memory_GB() -> float:
@@ -59,8 +85,84 @@ def simulated_counts(shape: tuple[int, int, int]) -> NDArray[np.int32]:
     return counts
 
 
+def skimage_fbp(lines: Singles, angles: NDArray[np.float64]) -> Callable[[], object]:
+    """``iradon``, one channel after the other."""
+    transform = loaded("skimage.transform", install=SkimageBackend.install)
+    degrees = np.degrees(angles)
+    return lambda: [transform.iradon(line.T, theta=degrees, filter_name="ramp") for line in lines]
+
+
+def algotom_fbp(lines: Singles, angles: NDArray[np.float64]) -> Callable[[], object]:
+    """``fbp_reconstruction`` with all its threads, which lose additions."""
+    package = loaded("algotom.rec.reconstruction", install=AlgotomBackend.install)
+    centre = 0.5 * (lines.shape[2] - 1)
+    settings = {"angles": angles, "filter_name": None, "apply_log": False, "gpu": False}
+    return lambda: [package.fbp_reconstruction(line, centre, **settings) for line in lines]
+
+
+def astra_fbp(lines: Singles, angles: NDArray[np.float64]) -> Callable[[], object]:
+    """``FBP`` on the processor, the projector made once."""
+    astra = loaded("astra", install=AstraBackend.install)
+    rays = astra.create_proj_geom("parallel", 1.0, lines.shape[2], angles)
+    pixels = astra.create_vol_geom(lines.shape[2], lines.shape[2])
+    projector = astra.create_projector(PROJECTOR, rays, pixels)
+    data, image = astra.data2d.create("-sino", rays), astra.data2d.create("-vol", pixels)
+
+    def run() -> None:
+        for line in lines:
+            astra.data2d.store(data, line)
+            settings: Any = astra.astra_dict("FBP")
+            settings.update(ProjectorId=projector, ProjectionDataId=data)
+            settings.update(ReconstructionDataId=image, option={"FilterType": "ram-lak"})
+            algorithm = astra.algorithm.create(settings)
+            astra.algorithm.run(algorithm)
+            astra.algorithm.delete(algorithm)
+            astra.data2d.get(image)
+
+    return run
+
+
+def tomopy_gridrec(lines: Singles, angles: NDArray[np.float64]) -> Callable[[], object]:
+    """``gridrec`` with all its threads, none of its faults put right."""
+    tomopy = loaded("tomopy", install=TomopyBackend.install)
+    centre = 0.5 * (lines.shape[2] - 1)
+    settings = {"sinogram_order": True, "algorithm": "gridrec", "filter_name": "ramlak"}
+    return lambda: tomopy.recon(lines, angles, center=centre, **settings)
+
+
+PEERS: dict[str, tuple[type[Backend], Peer]] = {
+    "tomopy gridrec": (TomopyBackend, tomopy_gridrec),
+    "algotom fbp": (AlgotomBackend, algotom_fbp),
+    "astra FBP": (AstraBackend, astra_fbp),
+    "scikit-image iradon": (SkimageBackend, skimage_fbp),
+}
+
+
+def row(name: str, time_s: Seconds, ours: Seconds | None, note: str = "") -> None:
+    """Print a line of the table, with the ratios to ours in wall-clock and processor time."""
+    text = f"{name:<22} {time_s.wall:9.3f} {time_s.processor:9.3f}"
+    if ours:
+        text += f" {time_s.wall / ours.wall:8.1f} {time_s.processor / ours.processor:8.1f}"
+    print(f"{text}   {note}".rstrip())
+
+
+def compare(ours: Seconds, lines: Singles, n_channels: int, *, repeats: int) -> None:
+    """Print the times of the peers for ``n_channels``, measured on those of ``lines``."""
+    angles = np.arange(lines.shape[1]) * np.pi / lines.shape[1]
+    note = "" if len(lines) == n_channels else f"from {len(lines)} channels"
+    for name, (backend, peer) in PEERS.items():
+        try:
+            backend().version()
+        except InputError as error:
+            print(f"{name:<22} not measured: {error}")
+            continue
+        task = peer(lines, angles)
+        task()
+        row(name, seconds(task, repeats=repeats).scaled(n_channels / len(lines)), ours, note)
+
+
 def main() -> None:
-    """Print the seconds, their ratio and the peak memory."""
+    """Print the seconds, their ratios and the peak memory."""
     parser = argparse.ArgumentParser(description="Time filtered back projection.")
     parser.add_argument("--quick", action="store_true", help="a small scan, for a trial")
     parser.add_argument("--repeats", type=int, default=2, help="runs to take the shortest of")
@@ -81,28 +183,33 @@ def main() -> None:
             with_variance=with_variance,
         )
 
-    def theirs() -> None:
-        for channel in range(SKIMAGE_CHANNELS):
-            projections = counts[:, :, channel].T.astype(np.float32)
-            iradon(projections, theta=np.degrees(angles), filter_name="ramp", circle=True)  # type: ignore[no-untyped-call]
-
     ours(1, with_variance=True)  # compiles, or loads what was compiled before
+    ours(PEER_CHANNELS, with_variance=True)
     values = seconds(lambda: ours(n_channels, with_variance=False), repeats=options.repeats)
     both = seconds(lambda: ours(n_channels, with_variance=True), repeats=options.repeats)
     peak = peak_memory_GB()
-    other = seconds(theirs, repeats=options.repeats) * n_channels / SKIMAGE_CHANNELS
+    moved = np.moveaxis(counts[:, :, :PEER_CHANNELS], 2, 0)
+    lines = np.ascontiguousarray(moved, dtype=np.float32)
 
     print(
         f"{n_offsets} offsets × {n_angles} angles × {n_channels} channels, {worker_count(None)} "
         f"cores; counts {counts.nbytes / 1e9:.2f} GB; shortest of {options.repeats} runs"
     )
-    print(f"values                 {values:8.2f} s")
-    print(f"values and variance    {both:8.2f} s   peak memory {peak:.2f} GB")
-    print(
-        f"scikit-image, values   {other:8.2f} s   "
-        f"measured on {SKIMAGE_CHANNELS} channels and scaled to {n_channels}; single-threaded"
-    )
-    print(f"scikit-image / ours    {other / values:8.1f}")
+    print(f"{'':<22} {'wall s':>9} {'CPU s':>9} {'ratio':>8} {'CPU':>8}")
+    row("ours", values, None)
+    row("ours, with variance", both, None, f"peak memory {peak:.2f} GB")
+    compare(values, lines, n_channels, repeats=options.repeats)
+
+    print("\na single image")
+    one = np.ascontiguousarray(lines[0][:, :, None])
+
+    def single() -> object:
+        return filtered_back_projection(one, angles_rad=angles, step_um=1.0, padding="zero")
+
+    single()
+    alone = seconds(single, repeats=5 * options.repeats)
+    row("ours", alone, None)
+    compare(alone, lines[:1], 1, repeats=5 * options.repeats)
 
 
 if __name__ == "__main__":

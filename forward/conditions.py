@@ -65,7 +65,7 @@ def scan_conditions(
         scan_number=scan_number,
     )  # fmt: skip
     return Conditions(
-        positions=positions(motion, scan=scan, seed=seed, scan_number=scan_number),
+        positions=positions(motion, scan=scan, seed=seed, scan_number=scan_number, start_s=start_s),
         times_s=times_s,
         photons=photons,
         monitor=monitor_counts(flux, photons=photons, seed=seed, scan_number=scan_number),

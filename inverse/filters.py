@@ -92,15 +92,14 @@ def filter_matrix(
         raise InputError(f"filter_name must be one of {', '.join(KERNELS)}, not {filter_name!r}.")
     if padding not in PADDINGS:
         raise InputError(f"padding must be one of {', '.join(PADDINGS)}, not {padding!r}.")
-    offset = np.arange(n_offsets, dtype=np.float64)
-    distance = offset[:, None] - offset[None, :]
-    matrix = KERNELS[filter_name](distance)
+    offset = np.arange(n_offsets)
+    kernel = KERNELS[filter_name](np.arange(2 * n_offsets, dtype=np.float64))
+    matrix = kernel[np.abs(offset[:, None] - offset[None, :])]
     if padding == "edge":
-        beyond = offset[:, None] + 1.0 + offset[None, :]
-        before = KERNELS[filter_name](beyond).sum(axis=1)
+        before = kernel[offset[:, None] + 1 + offset[None, :]].sum(axis=1)
         matrix[:, 0] += before
         matrix[:, -1] += before[::-1]
-    return matrix / step_um
+    return np.asarray(matrix / step_um)
 
 
 def variance_filter_matrix(matrix: FloatArray) -> FloatArray:

@@ -43,6 +43,7 @@ from inverse.interpolation import (
     pixel_chunks,
     ray_table,
 )
+from inverse.single_image import FEW_CHANNELS, add_channel
 from xrdct.compiled import threaded
 from xrdct.errors import InputError
 
@@ -234,7 +235,7 @@ def _plan(
 def _reconstruct(
     plan: _Plan, n_channels: int, values: Source, variances: Source | None, workers: int | None
 ) -> Reconstruction:
-    """Reconstruct every block of channels, in threads."""
+    """Reconstruct every block of channels, in threads, or few channels one by one."""
     images = [np.zeros((plan.size**2, n_channels), np.float32)]
     if variances is not None:
         images.append(np.zeros_like(images[0]))
@@ -246,11 +247,33 @@ def _reconstruct(
             if variances is not None:
                 _add_block(plan, channels, variances, plan.squares, images[1])
 
-    threaded(task, -(-n_channels // CHANNEL_BLOCK), workers=workers)
+    if n_channels <= FEW_CHANNELS:
+        _add_few(plan, n_channels, values, plan.matrix, images[0], workers)
+        if variances is not None:
+            _add_few(plan, n_channels, variances, plan.squares, images[1], workers)
+    else:
+        threaded(task, -(-n_channels // CHANNEL_BLOCK), workers=workers)
     for image in images:
         image[~plan.measured.ravel()] = np.nan
     shaped = [image.reshape(plan.size, plan.size, n_channels) for image in images]
     return Reconstruction(values=shaped[0], variance=shaped[1] if variances is not None else None)
+
+
+def _add_few(
+    plan: _Plan,
+    n_channels: int,
+    source: Source,
+    matrix: Singles,
+    image: Singles,
+    workers: int | None,
+) -> None:
+    """Filter the projections of each channel and add them to the image, (pixel, channel)."""
+    part = source(slice(0, plan.rays.shape[0]), slice(0, n_channels))
+    for channel in range(n_channels):
+        add_channel(
+            np.ascontiguousarray(part[:, :, channel]), matrix, rays=plan.rays,
+            axis_row=plan.axis_row, chunks=plan.chunks, image=image[:, channel], workers=workers,
+        )  # fmt: skip
 
 
 def _add_block(

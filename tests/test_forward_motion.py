@@ -106,3 +106,34 @@ def test_seed_and_scan_number_name_the_draw():
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.any(drawn[0] == drawn[2])
     assert not np.any(drawn[0] == drawn[3])
+
+
+def test_a_drift_grows_with_time_and_no_encoder_sees_it():
+    # Closed form: v τ, from the start of the experiment; the third line begins after 30 s.
+    motion = Motion(drift_um_per_h=-3600.0)
+    where = positions(motion, scan=SCAN, seed=1)
+    moved = where.true_offset_um - SCAN.offsets_um
+    np.testing.assert_allclose(moved, -point_times_s(SCAN), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(where.encoder_offset_um, np.tile(SCAN.offsets_um, (3, 1)))
+    later = positions(motion, scan=SCAN, seed=1, start_s=100.0)
+    np.testing.assert_allclose(later.true_offset_um, where.true_offset_um - 100.0, atol=1e-12)
+
+
+def test_without_drift_nothing_moves_by_a_bit():
+    # Law: zero is added.
+    motion = Motion(jitter_um=0.3, axis_offset_um=1.3, wobble_um=0.1)
+    one = positions(motion, scan=WIDE, seed=5)
+    other = positions(motion, scan=WIDE, seed=5, start_s=1e4)
+    np.testing.assert_array_equal(one.true_offset_um, other.true_offset_um)
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(5, spawn_key=(0x6D6F74, 0))))
+    stage_um = WIDE.offsets_um + 0.3 * rng.standard_normal((400, 500))
+    expected = stage_um + (1.3 + 0.1 * np.sin(WIDE.angles_rad))[:, None]
+    np.testing.assert_array_equal(one.true_offset_um, expected)
+
+
+def test_stages_follow_an_interlaced_scan():
+    # Written out: the second line lies half a step of 2 µm further.
+    scan = SCAN.model_copy(update={"interlaced": True})
+    where = positions(Motion(), scan=scan, seed=1)
+    for offsets in (where.true_offset_um, where.encoder_offset_um):
+        np.testing.assert_array_equal(offsets - SCAN.offsets_um, [[0.0] * 4, [1.0] * 4, [0.0] * 4])

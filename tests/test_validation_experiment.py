@@ -148,7 +148,7 @@ UNKNOWN_KEYS = [
     (
         "step_um = 1.0",
         "foo = 1.0",
-        "unknown key scan.foo (known here: angle_range_deg, dead",
+        "unknown key scan.foo (known here: angle_range_deg, angles_deg, dead",
     ),
     ("seed = 3", 'folder = "x"', "unknown key folder: CIF files are looked for beside this file"),
     ("seed = 3", '"a key" = 1', "unknown key 'a key' (known here: accuracy, beam, calibrant"),

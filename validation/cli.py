@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from validation.cli_backends import backends
 from xrdct.errors import InputError
 
 app = typer.Typer(
@@ -218,6 +219,9 @@ def check(experiment: ExperimentFile, seed: Seed = None) -> None:
         typer.echo(f"{name:<20} {value}")
     for warning in told.warnings:
         typer.echo(f"warning: {warning}")
+
+
+app.command()(backends)
 
 
 def _say(text: str, quiet: bool) -> None:

@@ -28,10 +28,12 @@ def check_half_turn(scan: Scan, *, key: str) -> None:
     try:
         angle_weights(scan.angles_rad)
     except InputError as error:
-        raise InputError(
-            f"{key}.angle_range_deg must be 180 or 360 (found {scan.angle_range_deg:g}): part of "
-            "the half turn would be missing"
-        ) from error
+        rule = (
+            f"angles_deg must cover 180° or 360° evenly (found {scan.n_angles} angles)"
+            if scan.angles_deg
+            else f"angle_range_deg must be 180 or 360 (found {scan.angle_range_deg:g})"
+        )
+        raise InputError(f"{key}.{rule}: part of the half turn would be missing") from error
 
 
 def check_photons(beam: Beam, exposures_s: Mapping[str, float]) -> None:

@@ -83,7 +83,7 @@ class FrameScan:
     @property
     def offset_um(self) -> Floats:
         """Offset that each frame was asked for."""
-        return np.asarray(self.scan.offsets_um[self.raster % self.scan.n_offsets])
+        return np.asarray(self.scan.projection_offsets_um.ravel()[self.raster])
 
     @property
     def rotation_rad(self) -> Floats:

@@ -1,0 +1,1 @@
+"""Reconstruction by other packages, behind one protocol, in this project's geometry and units."""
