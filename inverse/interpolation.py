@@ -161,16 +161,36 @@ def _spread_pairs(
 ) -> None:
     """Add left·value to S_i and right·value to S_{i+1}: the transpose of :func:`_add_pairs`.
 
-    values flat (pixel, channel), block flat (row, channel).
+    values flat (pixel, channel), block flat (row, channel). Two pixels are taken at a time, since
+    neighbours reach the same row or the next: it is then loaded and stored once for both.
     """
     for a in range(start.shape[0]):
-        for p in range(start.shape[1]):
-            q = np.uint64(p) * _ROW
-            i = np.uint64(start[a, p]) * _ROW
-            weight, next_weight = left[a, p], right[a, p]
-            for c in range(_ZERO, _ROW):
-                block[i + c] += weight * values[q + c]
-                block[i + _ROW + c] += next_weight * values[q + c]
+        for p in range(0, start.shape[1], 2):
+            q, other = np.uint64(p) * _ROW, np.uint64(p + 1) * _ROW
+            first, second = start[a, p], start[a, p + 1]
+            l0, l1, r0, r1 = left[a, p], left[a, p + 1], right[a, p], right[a, p + 1]
+            if second < first:
+                first, second, l0, l1, r0, r1 = second, first, l1, l0, r1, r0
+                q, other = other, q
+            i, j = np.uint64(first) * _ROW, np.uint64(second) * _ROW
+            if second == first:
+                for c in range(_ZERO, _ROW):
+                    u, v = values[q + c], values[other + c]
+                    block[i + c] += l0 * u + l1 * v
+                    block[i + _ROW + c] += r0 * u + r1 * v
+            elif second == first + 1:
+                for c in range(_ZERO, _ROW):
+                    u, v = values[q + c], values[other + c]
+                    block[i + c] += l0 * u
+                    block[j + c] += r0 * u + l1 * v
+                    block[j + _ROW + c] += r1 * v
+            else:
+                for c in range(_ZERO, _ROW):
+                    u, v = values[q + c], values[other + c]
+                    block[i + c] += l0 * u
+                    block[i + _ROW + c] += r0 * u
+                    block[j + c] += l1 * v
+                    block[j + _ROW + c] += r1 * v
 
 
 @compiled_fast
