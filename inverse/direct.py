@@ -126,14 +126,22 @@ def _lattice_range(start: Maps) -> tuple[float, float]:
 
 
 def _sample_radius_um(sinogram: Sinogram, surroundings: Sinogram | None) -> float:
-    """Return how far the sample reaches from the axis, one step more to be sure."""
-    view_um = 0.5 * sinogram.step_um * (sinogram.values.shape[1] + 1)
+    """Return how far the sample reaches from the axis, one step more to be sure.
+
+    Without a scan of the surroundings, a sample whose signal ends within the view is all in it, and
+    another has the width that its transmission tells.
+    """
+    view_um = float(0.5 * sinogram.step_um * (sinogram.values.shape[1] + 1))
     if surroundings is None:
-        return float(max(view_um, 0.5 * sample_width_um(sinogram) + sinogram.step_um))
+        mean = line_contrast(sinogram).mean(axis=0)
+        if max(mean[0], mean[-1]) < _SUPPORT * mean.max():
+            return view_um
+        half_um = 0.5 * float(sample_width_um(sinogram))
+        return float(max(view_um, half_um + sinogram.step_um))
     mean = line_contrast(surroundings).mean(axis=0)
     distance_um = np.abs(surroundings.offsets_um - surroundings.axis_offset_um)
     seen = mean > _SUPPORT * mean.max()
-    return float(max(view_um, distance_um[seen].max() + surroundings.step_um))
+    return float(max(view_um, float(distance_um[seen].max()) + surroundings.step_um))
 
 
 def _problem(
