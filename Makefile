@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-slow-share lint bench accuracy equivalence clean
+.PHONY: demo test test-slow test-slow-share lint bench accuracy reconstruction equivalence studies clean
 
 demo: $(STAMP)
 	$(BIN)/xrdct-twin run examples/particle.toml -o out/particle --force
@@ -29,6 +29,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench_roi
 	$(BIN)/python -m benchmarks.bench_reconstruct
+	$(BIN)/python -m benchmarks.bench_iterative
 	$(BIN)/python -m benchmarks.bench_poisson
 	$(BIN)/python -m benchmarks.bench_frames
 	$(BIN)/python -m benchmarks.bench_integrate
@@ -36,6 +37,14 @@ bench: $(STAMP)
 
 accuracy: $(STAMP)
 	$(BIN)/python -m benchmarks.accuracy > docs/accuracy.md
+
+reconstruction: $(STAMP)
+	$(BIN)/python -m benchmarks.reconstruction_accuracy > docs/reconstruction.md
+
+studies: $(STAMP)
+	$(BIN)/python -m benchmarks.parallax
+	$(BIN)/python -m benchmarks.edges
+	$(BIN)/python -m benchmarks.gradients
 
 equivalence: $(STAMP)
 	$(BIN)/python -m benchmarks.equivalence > docs/equivalence.md

@@ -1,14 +1,25 @@
-"""The methods that the studies of the reconstruction compare, by name."""
+"""The methods that the studies of the reconstruction compare, by name.
+
+Each takes phases, background and calibration from the recipe stored with the scan, and the steps
+from raw scan to maps from a recipe of `examples/recipes`, or one that differs from it by what its
+name says. A scan that links to no coarse one is wholly in view in these studies: what is to be done
+about the outside is then left out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from inverse.maps import Maps
 from inverse.recipe import Recipe
 from inverse.recover import recover
+from validation.experiment import load_recipe
 from xrdct.rawfile import RawScan
+
+RECIPES = Path(__file__).parent.parent / "examples" / "recipes"
+STEPS = ("sinogram", "truncation", "reconstruction", "direct")
 
 Method = Callable[[RawScan, Mapping[str, RawScan]], Maps]
 """From the scan to reconstruct, and the further ones by name, to maps."""
@@ -17,11 +28,43 @@ Method = Callable[[RawScan, Mapping[str, RawScan]], Maps]
 def by_recipe(**changes: Any) -> Method:
     """Return the method that follows the recipe stored with the scan, but for ``changes``."""
 
-    def method(raw: RawScan, _others: Mapping[str, RawScan]) -> Maps:
-        recipe = Recipe.model_validate(raw.recipe)
-        return recover(raw, recipe=recipe.model_copy(update=changes))
+    def method(raw: RawScan, others: Mapping[str, RawScan]) -> Maps:
+        given = dict(changes)
+        if "coarse" not in others:
+            given.pop("truncation", None)
+        stored = Recipe.model_validate(raw.recipe).model_dump()
+        return recover(raw, others=others, recipe=Recipe.model_validate(stored | given))
 
     return method
 
 
-METHODS: dict[str, Method] = {"FBP": by_recipe()}
+def like(name: str, **changes: Mapping[str, Any]) -> Method:
+    """Return the method of a recipe in the examples, with single settings changed by section."""
+    recipe = load_recipe(RECIPES / f"{name}.toml").model_dump(include=set(STEPS))
+    return by_recipe(**{step: recipe[step] | changes.get(step, {}) for step in STEPS})
+
+
+METHODS: dict[str, Method] = {"FBP": by_recipe(), "paper": like("paper"), "best": like("best")}
+"""Those that every study compares: nothing but filtered back projection, the reproduced study's
+way, and the best."""
+
+NO_OUTSIDE = {"method": "none", "use_broad": False, "width_um": 1000.0}
+"""Nothing is subtracted; grids, where there are any, hold the electrode of roi.toml."""
+
+FURTHER: dict[str, Method] = {
+    "outside left in": like("paper", truncation=NO_OUTSIDE, reconstruction={"padding": "edge"}),
+    "completed": like("paper", truncation={"method": "complete", "width_um": 1000.0}),
+    "coarse only": like("paper", truncation={"use_broad": False}),
+    "parallax left in": like("paper", truncation={"parallax": False}),
+    "absorption": like("paper", sinogram={"absorption": True}),
+    "compressed": like("paper", reconstruction={"compress": True}),
+    "refine first": like("paper", reconstruction={"order": "refine-first"}),
+    "SIRT": like(
+        "paper", truncation=NO_OUTSIDE, reconstruction={"method": "sirt", "compress": True}
+    ),
+    "CGLS": like(
+        "paper", truncation=NO_OUTSIDE, reconstruction={"method": "cgls", "compress": True}
+    ),
+}
+"""The paper's way but for what the name says. Iterative methods explain the whole electrode, by
+coefficients, which takes a grid of a thousand pixels' side."""

@@ -89,7 +89,7 @@ def direct(
         a_min_A=a_range_A[0] - _PARALLAX_A, a_max_A=a_range_A[1] + _PARALLAX_A,
         n_coefficients=settings.n_coefficients,
     )  # fmt: skip
-    radius_um = settings.sample_radius_um or _sample_radius_um(sinogram, surroundings)
+    radius_um = settings.reach_um or _sample_radius_um(sinogram, surroundings)
     problem = _problem(
         sinogram, shapes, radius_um=radius_um, beam_fwhm_um=beam_fwhm_um, workers=workers
     )
@@ -112,7 +112,11 @@ def direct(
         problem = reweighted(problem, state)
     state = fitted(problem, state, _STAGES[1])
     scale = _scale(problem, state, sinogram, fitted)
-    return _maps(start, problem.projector.grid, state, scale, a_range_A)
+    seen = field_of_view(
+        start.scan.n_offsets, n_offsets=start.scan.n_offsets, step_um=sinogram.step_um,
+        axis_offset_um=sinogram.axis_offset_um,
+    )  # fmt: skip
+    return _maps(start, problem.projector.grid, state, scale, a_range_A, seen)
 
 
 def _lattice_range(start: Maps) -> tuple[float, float]:
@@ -237,11 +241,14 @@ def _spread(values: Floats) -> float:
 
 
 def _maps(
-    start: Maps, grid: PixelGrid, state: State, scale: _Scale, a_range_A: tuple[float, float]
+    start: Maps,
+    grid: PixelGrid,
+    state: State,
+    scale: _Scale,
+    a_range_A: tuple[float, float],
+    seen: NDArray[np.bool_],
 ) -> Maps:
     """Return the state as maps; pixels with too little material carry no lattice parameter."""
-    n_offsets = start.scan.n_offsets
-    seen = field_of_view(n_offsets, n_offsets=n_offsets, step_um=start.scan.step_um)
     amount, a_A = grid.image(state.amount), grid.image(state.a_A)
     amount[~seen] = np.nan
     status = np.where(seen, float(Status.CONVERGED), float(Status.NOT_MEASURED))

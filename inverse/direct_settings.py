@@ -18,7 +18,7 @@ class Direct(Spec):
     """Weight of the amount's total variation, beside a full pixel's share in the misfit."""
     lattice_smoothness: float = Field(0.2, ge=0.0, le=100.0)
     """Weight of the lattice parameter's curvature within full material, likewise."""
-    sample_radius_um: float | None = Field(None, gt=0.0)
+    reach_um: float | None = Field(None, gt=0.0)
     """How far from the axis the sample reaches; None: found from its transmission."""
     reweight: bool = False
     """Halfway, weigh the shapes anew by how well they are fitted."""

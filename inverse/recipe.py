@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
+from inverse.direct_settings import Direct
 from inverse.integration import Integration
+from inverse.recipe_steps import (
+    Reconstruction,
+    SinogramSteps,
+    Truncation,
+    check_together,
+)
 from xrdct.instrument import Geometry
 from xrdct.spec import Spec
+
+OTHER_SCANS = ("coarse", "broad")
+"""Names of the scans of the surroundings, the narrower first."""
 
 
 class Profile(Spec):
@@ -59,13 +67,6 @@ class FixedPhase(Spec):
     strain: float = Field(0.0, ge=0.0)
 
 
-class Reconstruction(Spec):
-    """Filtered back projection."""
-
-    filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "ramp"
-    padding: Literal["edge", "zero"] = "edge"
-
-
 class Recipe(Spec):
     """From raw scan to maps."""
 
@@ -77,8 +78,46 @@ class Recipe(Spec):
     """None: taken as the nominal geometry, with widths of the recipe's defaults."""
     integration: Integration = Integration()
     """From frames to patterns; what pattern mode imitates."""
+    sinogram: SinogramSteps = SinogramSteps()
+    """What is mended before reconstruction."""
+    truncation: Truncation = Truncation()
+    """What is done about material outside the field of view."""
     reconstruction: Reconstruction = Reconstruction()
+    direct: Direct = Direct()
+    """Settings of the method ``direct``."""
     refine_shared: bool = True
     """Refine size, strain and a change of B_iso over all voxels together before each alone."""
     min_volume_fraction: float = Field(0.05, ge=0.0, lt=1.0)
     """Voxels with less of the refined phase than this hold no material to speak of."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Recipe:
+        check_together(self.truncation, self.reconstruction)
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether counts can be filtered and back projected without a sinogram in between."""
+        made = self.reconstruction
+        return (
+            self.sinogram == SinogramSteps()
+            and self.truncation.method == "none"
+            and not self.truncation.air
+            and (made.method, made.backend) == ("fbp", "own")
+            and not made.low_dimensional
+        )
+
+    @property
+    def needed_scans(self) -> tuple[str, ...]:
+        """Names of the linked scans without which this recipe cannot be followed."""
+        cut = self.truncation
+        needed = ("coarse",) if cut.method == "coarse" else ()
+        return (*needed, "broad") if cut.use_broad else needed
+
+    @property
+    def helpful_scans(self) -> tuple[str, ...]:
+        """Names of the linked scans that are used where they are there."""
+        wide = self.truncation.air or self.sinogram.absorption
+        if wide or self.reconstruction.method == "direct":
+            return OTHER_SCANS
+        return self.needed_scans

@@ -1,16 +1,24 @@
-"""The inverse chain, from a raw scan to maps: normalise, reconstruct, refine."""
+"""The inverse chain, from a raw scan to maps: correct, reconstruct, refine, as a recipe says.
+
+Where a recipe switches on nothing else, counts are normalised while they are back projected, and no
+sinogram is held (:func:`inverse.reconstruct.reconstruct_counts`). Otherwise :mod:`inverse.chain`
+makes the sinogram, :mod:`inverse.volume` the images. The direct method starts from the maps of
+filtered back projection and takes the same sinogram.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.maps import ExampleFit, Maps
+from inverse.chain import check_scans, prepared_scans, without_truncation
+from inverse.fitted import Fitted, example_fit, maps_of
+from inverse.maps import Maps
 from inverse.model import (
     Instrument,
     chebyshev_background,
@@ -18,95 +26,186 @@ from inverse.model import (
     lattice_lines,
     phase_lines,
 )
-from inverse.recipe import Calibration, Recipe
+from inverse.recipe import OTHER_SCANS, Calibration, Recipe
 from inverse.reconstruct import Reconstruction, reconstruct_counts
-from inverse.refine import LatticeModel, Refinement, Status, refine
-from inverse.roughness import amount_error, lattice_error_A
-from inverse.shared import Shared, fitted_patterns, refine_shared
+from inverse.refine import LatticeModel, refine
+from inverse.shared import Shared, refine_shared
+from inverse.sinogram import Sinogram, gains
+from inverse.sinogram_refinement import refine_first, shared_first
+from inverse.volume import reconstructor, volume_of
 from xrdct.crystal_source import find_crystal
-from xrdct.instrument import ring_acceptance
 from xrdct.rawfile import RawScan
 
 Progress = Callable[[str, float], None]
-Floats = NDArray[np.float64]
+Build = Callable[[Shared], LatticeModel]
 
 TEMPLATE_SPACING_A = 1e-3
 """A sixteenth of the standard deviation of a narrow peak, in lattice parameter."""
 
-_SMALLEST_ACCEPTANCE = 0.02
-"""Channels of which less of the ring is seen are left out: corners of the detector."""
+
+@dataclass(frozen=True, eq=False)
+class _Voxels:
+    """What was reconstructed of the measured voxels."""
+
+    patterns: NDArray[np.float32]
+    """Shape (voxel, channel); NaN in channels that were not measured."""
+    variance: NDArray[np.float32]
+    """Same shape."""
+    measured: NDArray[np.bool_]
+    """Which voxels they are, (iy, ix)."""
 
 
 def recover(
     raw: RawScan,
     *,
+    others: Mapping[str, RawScan] | None = None,
     recipe: Recipe | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Maps:
-    """Return maps of the refined phase, by ``recipe`` or by the one stored with the scan."""
+    """Return maps of the refined phase, by ``recipe`` or by the one stored with the scan.
+
+    ``others`` are the linked scans of the surroundings, by their names coarse and broad, as far as
+    the recipe uses them.
+
+    Raises InputError where the recipe needs a scan that is not there, or a step does not suit it.
+    """
     tell = progress or (lambda _step, _fraction: None)
     recipe = recipe or Recipe.model_validate(raw.recipe)
+    made = recipe.reconstruction
+    check_scans(raw, others or {}, recipe=recipe)
     clock = {"start": perf_counter()}
-    ray_gain, channel_gain = gains(raw)
+    if not recipe.is_plain:
+        tell("correct", 0.0)
+    sinogram, surroundings = _prepared(raw, others or {}, recipe, workers)
     clock["correct"] = perf_counter()
-    tell("reconstruct", 0.0)
-    volume = reconstruct_counts(
-        raw.counts,
-        ray_gain=ray_gain,
-        channel_gain=channel_gain,
-        angles_rad=raw.scan.angles_rad,
-        step_um=raw.scan.step_um,
-        filter_name=recipe.reconstruction.filter,
-        padding=recipe.reconstruction.padding,
-        variance=raw.variance,
-        workers=workers,
-    )
-    clock["reconstruct"] = perf_counter()
-    tell("refine", 0.0)
-    measured = np.isfinite(volume.values[..., _first_used(channel_gain)])
-    patterns, variance = volume.values[measured], _variance_of(volume)[measured]
-    del volume
-    patterns[:, channel_gain == 0.0] = np.nan
     build = model_builder(raw, recipe)
+    if sinogram is not None and made.low_dimensional:
+        clock["reconstruct"] = clock["correct"]  # is part of the refinement there
+        tell("refine", 0.0)
+        fitted = _fitted_rays(raw, sinogram, recipe, build, workers)
+    else:
+        tell("reconstruct", 0.0)
+        voxels = _voxels(raw, sinogram, recipe, workers)
+        clock["reconstruct"] = perf_counter()
+        if made.method != "direct":
+            sinogram = None
+        tell("refine", 0.0)
+        fitted = _fitted_voxels(raw, voxels, recipe, build, workers)
+        del voxels
+    maps = maps_of(raw, recipe, fitted)
+    if sinogram is not None and made.method == "direct":
+        maps = _directly(raw, sinogram, surroundings, fitted, maps, tell, workers)
+    clock["refine"] = perf_counter()
+    tell("refine", 1.0)
+    return replace(maps, shared=asdict(fitted.shared), timing_s=_durations(clock))
+
+
+def _prepared(
+    raw: RawScan, others: Mapping[str, RawScan], recipe: Recipe, workers: int | None
+) -> tuple[Sinogram | None, Mapping[str, Sinogram]]:
+    """Return the sinogram and those of its surroundings; None where counts do as they are."""
+    if recipe.is_plain:
+        return None, {}
+    own, surroundings = prepared_scans(raw, others=others, recipe=recipe, workers=workers)
+    return without_truncation(own, surroundings, recipe=recipe, workers=workers), surroundings
+
+
+def _voxels(
+    raw: RawScan, sinogram: Sinogram | None, recipe: Recipe, workers: int | None
+) -> _Voxels:
+    """Reconstruct the sinogram, or the counts where there is none."""
+    if sinogram is not None:
+        used = sinogram.measured_channels
+        volume = volume_of(
+            sinogram, recipe=recipe, n_offsets=raw.scan.n_offsets,
+            beam_fwhm_um=raw.beam.width_um, workers=workers,
+        )  # fmt: skip
+    else:
+        ray_gain, channel_gain = gains(raw)
+        used = channel_gain > 0.0
+        volume = reconstruct_counts(
+            raw.counts,
+            ray_gain=ray_gain,
+            channel_gain=channel_gain,
+            angles_rad=raw.scan.angles_rad,
+            step_um=raw.scan.step_um,
+            filter_name=recipe.reconstruction.filter,
+            padding=recipe.reconstruction.padding or "edge",
+            variance=raw.variance,
+            workers=workers,
+        )
+    measured = np.isfinite(volume.values[..., int(np.argmax(used))])
+    patterns, variance = volume.values[measured], _variance_of(volume)[measured]
+    patterns[:, ~used] = np.nan
+    return _Voxels(patterns, variance, measured)
+
+
+def _fitted_voxels(
+    raw: RawScan, voxels: _Voxels, recipe: Recipe, build: Build, workers: int | None
+) -> Fitted:
+    """Refine every voxel's pattern."""
     shared = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
     if recipe.refine_shared:
         shared = refine_shared(
-            patterns, variance=variance, build=build, start=shared, workers=workers
+            voxels.patterns, variance=voxels.variance, build=build, start=shared, workers=workers
         )
     model = build(shared)
     refined = refine(
-        patterns, variance=variance, model=model, min_scale=recipe.min_volume_fraction,
+        voxels.patterns, variance=voxels.variance, model=model,
+        min_scale=recipe.min_volume_fraction, workers=workers,
+    )  # fmt: skip
+    example = example_fit(
+        refined, model=model, measured=voxels.measured, patterns=voxels.patterns,
+        variance=voxels.variance, two_theta_rad=raw.geometry.two_theta_rad,
+    )  # fmt: skip
+    return Fitted(refined, voxels.measured, model, shared, example)
+
+
+def _fitted_rays(
+    raw: RawScan, sinogram: Sinogram, recipe: Recipe, build: Build, workers: int | None
+) -> Fitted:
+    """Reduce every ray's pattern to coefficients, reconstruct these, and refine every voxel's."""
+    reconstruct = reconstructor(
+        sinogram, recipe=recipe, n_offsets=raw.scan.n_offsets, beam_fwhm_um=raw.beam.width_um,
         workers=workers,
     )  # fmt: skip
-    example = _example(raw, model, measured, refined, patterns, variance)
-    clock["refine"] = perf_counter()
-    tell("refine", 1.0)
-    return replace(
-        _maps(raw, recipe, measured, refined, example),
-        shared=asdict(shared),
-        timing_s=_durations(clock),
-    )
+    shared = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
+    if recipe.refine_shared:
+        shared = shared_first(
+            sinogram, build=build, start=shared, reconstruct=reconstruct, workers=workers
+        )
+    model = build(shared)
+    by_moments = recipe.reconstruction.order == "refine-first"
+    refined, measured = refine_first(
+        sinogram, model=model, reconstruct=reconstruct,
+        estimate="moments" if by_moments else "fit", min_scale=recipe.min_volume_fraction,
+        workers=workers,
+    )  # fmt: skip
+    return Fitted(refined, measured, model, shared, None)
 
 
-def gains(raw: RawScan) -> tuple[Floats, Floats]:
-    """Return what turns counts into normalised intensity, per ray and per channel.
+def _directly(
+    raw: RawScan,
+    sinogram: Sinogram,
+    surroundings: Mapping[str, Sinogram],
+    fitted: Fitted,
+    start: Maps,
+    tell: Progress,
+    workers: int | None,
+) -> Maps:
+    """Fit amounts and lattice parameters to the rays, from the maps of back projection."""
+    from inverse.direct import direct
 
-    A ray's counts are divided by the photons behind the sample (incident photons times
-    transmission, shape (angle, offset)); a channel's by efficiency, acceptance and width (shape
-    (channel,), zero where too little of the ring is seen or nothing was measured). The result is
-    Σ φ·path·pattern of :mod:`inverse.model`.
-    """
-    acceptance = ring_acceptance(
-        raw.geometry, detector=raw.detector, polarisation=raw.beam.polarisation
-    )
-    seen = (acceptance > _SMALLEST_ACCEPTANCE) & np.isfinite(raw.counts[0, 0])
-    width = raw.geometry.channel_width_rad
-    scale = np.where(seen, raw.detector.efficiency * acceptance * width, 1.0)
-    return 1.0 / np.maximum(raw.transmitted, 1.0), np.where(seen, 1.0 / scale, 0.0)
+    seen = [surroundings[name] for name in OTHER_SCANS if name in surroundings]
+    return direct(
+        sinogram, model=fitted.model, start=start, settings=start.recipe.direct,
+        beam_fwhm_um=raw.beam.width_um, surroundings=seen[0] if seen else None, workers=workers,
+        progress=lambda fraction: tell("refine", fraction),
+    )  # fmt: skip
 
 
-def model_builder(raw: RawScan, recipe: Recipe) -> Callable[[Shared], LatticeModel]:
+def model_builder(raw: RawScan, recipe: Recipe) -> Build:
     """Return what makes the model of a voxel's pattern from the parameters all voxels share."""
     beam, geometry, phase = raw.beam, raw.geometry, recipe.phase
     calibration = recipe.calibration or Calibration(distance_m=geometry.distance_m)
@@ -148,70 +247,3 @@ def _variance_of(volume: Reconstruction) -> NDArray[np.float32]:
     if volume.variance is None:
         raise ValueError("refinement needs the variance of the reconstruction")
     return volume.variance
-
-
-def _first_used(channel_gain: Floats) -> int:
-    return int(np.argmax(channel_gain > 0.0))
-
-
-def _spread(values: Floats, measured: NDArray[np.bool_]) -> Floats:
-    image = np.full(measured.shape, np.nan)
-    image[measured] = values
-    return image
-
-
-def _maps(
-    raw: RawScan,
-    recipe: Recipe,
-    measured: NDArray[np.bool_],
-    refined: Refinement,
-    example: ExampleFit | None,
-) -> Maps:
-    a_A, amount = _spread(refined.a_A, measured), _spread(refined.scale, measured)
-    inflation = np.sqrt(np.maximum(refined.chi2_reduced, 1.0))
-    a_misfit_A = _spread(refined.a_esd_A * inflation, measured)
-    amount_misfit = _spread(refined.scale_esd * inflation, measured)
-    status = np.where(measured, 0.0, float(Status.NOT_MEASURED))
-    status[measured] = refined.status
-    return Maps(
-        phase=recipe.phase.crystal,
-        scan=raw.scan,
-        a_A=a_A,
-        a_esd_noise_A=_spread(refined.a_esd_A, measured),
-        a_esd_total_A=np.maximum(a_misfit_A, lattice_error_A(a_A, amount=amount)),
-        volume_fraction=amount,
-        volume_fraction_esd_noise=_spread(refined.scale_esd, measured),
-        volume_fraction_esd_total=np.maximum(amount_misfit, amount_error(amount)),
-        chi2_reduced=_spread(refined.chi2_reduced, measured),
-        status=status,
-        example=example,
-        recipe=recipe,
-        experiment_hash=raw.experiment_hash,
-        versions=raw.versions,
-    )
-
-
-def _example(
-    raw: RawScan,
-    model: LatticeModel,
-    measured: NDArray[np.bool_],
-    refined: Refinement,
-    patterns: NDArray[np.float32],
-    variance: NDArray[np.float32],
-) -> ExampleFit | None:
-    """Return the fit of the voxel of median χ² among the converged ones."""
-    converged = np.flatnonzero(refined.status == Status.CONVERGED)
-    if converged.size == 0:
-        return None
-    order = np.argsort(refined.chi2_reduced[converged], kind="stable")
-    voxel = int(converged[order[converged.size // 2]])
-    iy, ix = (int(axis[voxel]) for axis in np.nonzero(measured))
-    only = Refinement(*(getattr(refined, f.name)[voxel : voxel + 1] for f in fields(refined)))
-    return ExampleFit(
-        pixel=(iy, ix),
-        two_theta_deg=np.rad2deg(raw.geometry.two_theta_rad),
-        observed=patterns[voxel].astype(float),
-        esd=np.sqrt(variance[voxel].astype(float)),
-        fitted=fitted_patterns(model, only)[0],
-        background=refined.linear[voxel] @ model.linear,
-    )

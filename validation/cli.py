@@ -131,22 +131,25 @@ def recover(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recover maps from a raw scan, by the recipe stored with it or another."""
+    """Recover maps from a raw scan, by the recipe stored with it or another.
+
+    Scans of the surroundings that it links to, coarse and broad, are used where the recipe does.
+    """
     import numpy as np
 
     from inverse.maps import write_maps
     from inverse.recover import recover as recover_maps
     from validation.experiment import load_recipe
     from validation.outputs import check_outputs
-    from validation.run import chosen_recipe, read_patterns
+    from validation.run import chosen_recipe, read_others, read_patterns
 
     given = load_recipe(recipe) if recipe else None
     check_outputs([output], force=force, inputs=[scan, *([recipe] if recipe else [])])
     with _progress(quiet) as progress:
         raw = read_patterns(scan, given, workers=workers, progress=progress)
-        maps = recover_maps(
-            raw, recipe=chosen_recipe(raw, given), workers=workers, progress=progress
-        )
+        chosen = chosen_recipe(raw, given)
+        others = read_others(scan, chosen, workers=workers, progress=progress)
+        maps = recover_maps(raw, others=others, recipe=chosen, workers=workers, progress=progress)
         write_maps(maps, output)
     _say(f"{int(np.isfinite(maps.a_A).sum())} voxels refined, written to {output}", quiet)
 

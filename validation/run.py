@@ -23,7 +23,13 @@ from validation.steps import Simulated, experiment_hash, simulate
 from validation.truthfile import read_truth, write_truth
 from xrdct.errors import InputError
 from xrdct.framefile import FrameScan, is_frame_scan, read_frame_scan
-from xrdct.rawfile import RawScan, experiment_hash_of, read_raw_scan, write_raw_scan
+from xrdct.rawfile import (
+    RawScan,
+    experiment_hash_of,
+    linked_scans,
+    read_raw_scan,
+    write_raw_scan,
+)
 
 Progress = Callable[[str, float], None]
 
@@ -186,6 +192,34 @@ def read_patterns(
     return read_raw_scan(path)
 
 
+def read_others(
+    path: Path,
+    recipe: Recipe,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, RawScan]:
+    """Return those scans linked to a raw scan that the recipe makes use of, by name.
+
+    Scans of frames are not linked but lie beside it; they are integrated.
+
+    Raises InputError where one cannot be read, or belongs to another experiment.
+    """
+    if not is_frame_scan(path):
+        names = [name for name in linked_scans(path) if name in recipe.helpful_scans]
+        return {name: read_raw_scan(path, name=name) for name in names}
+    own_hash = read_frame_scan(path).experiment_hash
+    others = {}
+    for name in recipe.helpful_scans:
+        other = other_scan_path(path, name)
+        if not other.exists():
+            continue
+        if read_frame_scan(other).experiment_hash != own_hash:
+            raise InputError(f"{other} belongs to another experiment than {path}, beside it")
+        others[name] = integrated_frames(other, recipe, workers=workers, progress=progress)
+    return others
+
+
 def integrated_frames(
     path: Path,
     recipe: Recipe | None,
@@ -255,7 +289,8 @@ def _recovered(
         maps = read_maps(files.maps)
         if maps.recipe == wanted and maps.experiment_hash == raw.experiment_hash:
             return maps
-    maps = recover(raw, recipe=wanted, workers=workers, progress=progress)
+    others = read_others(files.scan, wanted)
+    maps = recover(raw, others=others, recipe=wanted, workers=workers, progress=progress)
     write_maps(maps, files.maps)
     return maps
 

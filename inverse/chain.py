@@ -1,0 +1,170 @@
+"""From a raw scan to the sinogram that is reconstructed, by the steps a recipe switches on.
+
+In this order, each on the result of the one before:
+
+    normalised counts → zingers → encoders, rotation axis and drift → stripes → air → absorption
+    → what lies outside the field of view
+
+Rays are interpolated once only, from where encoders and drift together say they passed. Stripes are
+looked for in rays that are at their set-points, as offsets and projections are then what they are
+called. Air is no part of the sample and does not leave it as its scattering does. The factor by
+which absorption changes a ray is that of all that scatters along it, so it is divided out while
+that is whole, before the part that lies outside is taken away.
+
+The linked scans of the surroundings pass the same steps, but for drift and stripes, and were taken
+about the same axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from inverse.absorption import attenuation_map, corrected_for_absorption
+from inverse.completion import amount_of, completed
+from inverse.drift import drift
+from inverse.positions import on_set_points
+from inverse.recipe import OTHER_SCANS, Recipe
+from inverse.recipe_steps import SinogramSteps, Truncation
+from inverse.rotation_axis import rotation_axis
+from inverse.sinogram import Sinogram, sinogram_of
+from inverse.stripes import without_stripes
+from inverse.surroundings import air_pattern, without_constant
+from inverse.truncation import without_outside
+from inverse.zingers import without_zingers
+from xrdct.errors import InputError
+from xrdct.rawfile import RawScan
+
+Others = Mapping[str, RawScan]
+
+
+def check_scans(raw: RawScan, others: Others, *, recipe: Recipe) -> None:
+    """Raise InputError for scans that this recipe, or maps, cannot do with."""
+    for name in recipe.needed_scans:
+        if name not in others:
+            there = ", ".join(others) or "none"
+            raise InputError(
+                f"truncation.method = {recipe.truncation.method!r} of the recipe needs a linked "
+                f"scan named {name}, but there is {there}."
+            )
+    if raw.scan.interlaced:
+        raise InputError(
+            f"An interlaced scan is reconstructed on pixels of half its step "
+            f"({0.5 * raw.scan.step_um:g} µm), but maps have pixels of its step."
+        )
+
+
+def prepared_sinogram(
+    raw: RawScan, *, others: Others, recipe: Recipe, workers: int | None = None
+) -> Sinogram:
+    """Return the sinogram to reconstruct, after all steps.
+
+    Raises InputError where a step does not suit the scan or lacks another scan.
+    """
+    own, surroundings = prepared_scans(raw, others=others, recipe=recipe, workers=workers)
+    return without_truncation(own, surroundings, recipe=recipe, workers=workers)
+
+
+def prepared_scans(
+    raw: RawScan, *, others: Others, recipe: Recipe, workers: int | None = None
+) -> tuple[Sinogram, dict[str, Sinogram]]:
+    """Return the sinogram and those of its surroundings, by name, after all steps but the last.
+
+    Raises InputError as :func:`prepared_sinogram` does.
+    """
+    check_scans(raw, others, recipe=recipe)
+    steps = recipe.sinogram
+    own = _aligned(raw, _cleaned(raw, recipe, workers), steps, workers)
+    if steps.stripes != "none":
+        own = without_stripes(own, method=steps.stripes, workers=workers)
+    there = [name for name in OTHER_SCANS if name in recipe.helpful_scans and name in others]
+    known = steps.model_copy(
+        update={"rotation_axis": own.axis_offset_um, "axis_search_um": None, "drift_terms": 0}
+    )
+    scans = {
+        name: _aligned(others[name], _cleaned(others[name], recipe, workers), known, workers)
+        for name in there
+    }
+    # The widest scan comes last: the further scans are named from narrow to broad.
+    widest = scans[there[-1]] if there else own
+    if recipe.truncation.air:
+        air = air_pattern(widest)
+        own = without_constant(own, air)
+        scans = {name: without_constant(scan, air) for name, scan in scans.items()}
+    if steps.absorption:
+        attenuation = attenuation_map(widest, workers=workers)
+        own = corrected_for_absorption(own, attenuation=attenuation, workers=workers)
+        scans = {
+            name: corrected_for_absorption(scan, attenuation=attenuation, workers=workers)
+            for name, scan in scans.items()
+        }
+    return own, scans
+
+
+def without_truncation(
+    sinogram: Sinogram,
+    surroundings: Mapping[str, Sinogram],
+    *,
+    recipe: Recipe,
+    workers: int | None = None,
+) -> Sinogram:
+    """Return the sinogram that ends at zero: of what is in view alone, or completed.
+
+    Without either in the recipe it stays what it is. Raises InputError as the methods do.
+    """
+    cut: Truncation = recipe.truncation
+    broad = surroundings["broad"] if cut.use_broad else None
+    if cut.method == "coarse":
+        return without_outside(
+            sinogram, coarse=surroundings["coarse"], broad=broad, parallax=cut.parallax,
+            filter_name=recipe.reconstruction.filter, workers=workers,
+        )  # fmt: skip
+    if cut.method == "complete":
+        amount = None if broad is None else amount_of(broad)
+        return completed(sinogram, width_um=cut.width_um, amount=amount)
+    return sinogram
+
+
+def _cleaned(raw: RawScan, recipe: Recipe, workers: int | None) -> Sinogram:
+    """Return the normalised sinogram as it was measured, without zingers."""
+    distance_m = recipe.calibration.distance_m if recipe.calibration else None
+    sinogram = sinogram_of(raw, distance_m=distance_m)
+    threshold = recipe.sinogram.zingers_sigma
+    if threshold is None:
+        return sinogram
+    return without_zingers(sinogram, threshold_sigma=threshold, workers=workers)[0]
+
+
+def _aligned(
+    raw: RawScan, measured: Sinogram, steps: SinogramSteps, workers: int | None
+) -> Sinogram:
+    """Return the sinogram at its set-points, about its axis, straightened."""
+    readings = raw.readings if steps.regrid else None  # None: the set-points hold
+    offsets_um = measured.offsets_um if readings is None else readings.encoder_offset_um
+    rotations_rad = measured.angles_rad if readings is None else readings.encoder_rotation_rad
+    placed = measured
+    if readings is not None:
+        placed = on_set_points(
+            measured, offsets_um=offsets_um, rotations_rad=rotations_rad, workers=workers
+        )
+    if steps.drift_terms == 0:
+        return replace(placed, axis_offset_um=_axis_offset_um(placed, steps, workers))
+    found = drift(
+        placed, times_s=None if raw.readings is None else raw.readings.time_s,
+        degree=steps.drift_terms, search_um=steps.axis_search_um, workers=workers,
+    )  # fmt: skip
+    del placed
+    straight = on_set_points(
+        measured, offsets_um=offsets_um - found.displacement_um[:, None],
+        rotations_rad=rotations_rad, workers=workers,
+    )  # fmt: skip
+    return replace(straight, axis_offset_um=found.axis_offset_um)
+
+
+def _axis_offset_um(sinogram: Sinogram, steps: SinogramSteps, workers: int | None) -> float:
+    if steps.rotation_axis == "middle":
+        return 0.0
+    if steps.rotation_axis == "find":
+        found = rotation_axis(sinogram, search_um=steps.axis_search_um, workers=workers)
+        return found.offset_um
+    return float(steps.rotation_axis)
