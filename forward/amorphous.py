@@ -32,9 +32,9 @@ from forward.resolution import SCHERRER_CONSTANT
 from phantoms.cell_materials import Formula, Substance, substance
 from xrdct.conversion import q_per_A, two_theta_from_q_rad, wavelength_A
 from xrdct.errors import InputError
+from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scattering import compton_per_m_sr, independent_atom_per_m_sr
 
-_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _FORWARD = 0.05
 """S0: a few per cent in liquids and polymers."""
 _WINDOW_PER_A = 20.0
@@ -79,7 +79,7 @@ def bragg_order(name: str, *, crystallite_nm: float) -> Order:
         raise InputError(f"crystalline peaks are known of {known}, not of {name!r}")
     if not 0.0 < crystallite_nm < np.inf:
         raise InputError(f"a crystallite size (nm) must be positive: got {crystallite_nm:g}")
-    sigma = 2.0 * np.pi * SCHERRER_CONSTANT / (10.0 * crystallite_nm) / _FWHM_PER_SIGMA
+    sigma = 2.0 * np.pi * SCHERRER_CONSTANT / (10.0 * crystallite_nm) / FWHM_PER_SIGMA
     if name == "PFA":
         peaks = [(2.0 * np.pi / _PFA_PEAK_A, 1.0)]
     else:

@@ -26,11 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from forward.chords import FWHM_PER_SIGMA, circle_segment_area_um2
+from forward.chords import circle_segment_area_um2
 from phantoms.cell import ELECTRODE, LAYERS, REGIONS, Cell
 from xrdct.compiled import compiled
 from xrdct.errors import InputError
 from xrdct.instrument import Beam
+from xrdct.normal import FWHM_PER_SIGMA
 
 Floats = NDArray[np.float64]
 Tails = Sequence[tuple[float, float]]

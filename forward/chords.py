@@ -27,11 +27,11 @@ from forward.states import StateGrid
 from phantoms.sample import Layers, Sample
 from xrdct.compiled import compiled, threaded
 from xrdct.instrument import Beam
+from xrdct.normal import FWHM_PER_SIGMA
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _TAIL_SIGMAS = 5.0
 _TAIL_STEP_UM = 0.5
 

@@ -32,6 +32,7 @@ from scipy.special import ndtr
 from forward.philox import Words
 from forward.poisson import LARGEST_MEAN, draw_poisson
 from xrdct.instrument import Beam
+from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.spec import Spec
 
 Floats = NDArray[np.float64]
@@ -41,8 +42,7 @@ STAGE = 5
 """Stage of the random stream that grains draw from; its row 0 counts them."""
 
 _SCHERRER_CONSTANT = 0.9
-_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
-_PARTICIPATION = 2.0 * np.sqrt(np.pi) / _FWHM_PER_SIGMA
+_PARTICIPATION = 2.0 * np.sqrt(np.pi) / FWHM_PER_SIGMA
 """Effective width of a Gaussian over its FWHM."""
 
 
@@ -59,7 +59,7 @@ class Grains(Spec):
 
 def beam_area_um2(beam: Beam) -> float:
     """Return the effective area 4π σ_x σ_y of a Gaussian beam (see the module's text)."""
-    return float(4.0 * np.pi * beam.width_um * beam.height_um / _FWHM_PER_SIGMA**2)
+    return float(4.0 * np.pi * beam.width_um * beam.height_um / FWHM_PER_SIGMA**2)
 
 
 def acceptance_rad(theta_rad: ArrayLike, *, grain_um: float, beam: Beam, grains: Grains) -> Floats:
@@ -88,13 +88,13 @@ def spot_profile_per_px(distance_px: ArrayLike, *, fwhm_px: float) -> Floats:
     A Gaussian of unit integral averaged over one pixel, Φ((t + ½)/σ) − Φ((t − ½)/σ).
     """
     t = np.asarray(distance_px, dtype=float)
-    sigma = fwhm_px / _FWHM_PER_SIGMA
+    sigma = fwhm_px / FWHM_PER_SIGMA
     return np.asarray(ndtr((0.5 - np.abs(t)) / sigma) - ndtr((-0.5 - np.abs(t)) / sigma))
 
 
 def spot_reach_px(fwhm_px: float) -> float:
     """Return the distance beyond which a spot has less than 10⁻³ of its photons."""
-    return float(0.5 + 3.5 * fwhm_px / _FWHM_PER_SIGMA)
+    return float(0.5 + 3.5 * fwhm_px / FWHM_PER_SIGMA)
 
 
 def grain_counts(mean: Singles, key: Words, *, first_frame: int = 0) -> Singles:

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdct.instrument import Beam
+from xrdct.normal import FWHM_PER_SIGMA
 
 SCHERRER_CONSTANT = 0.9
-_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RingWidths:
         square = self.gaussian_sigma_rad**2 + self.pixel_rad**2 / 12.0 + self.sensor_scale_rad**2
         lorentzian = 2.0 * self.lorentzian_hwhm_rad
         return np.asarray(
-            0.5346 * lorentzian + np.sqrt(0.2166 * lorentzian**2 + _FWHM_PER_SIGMA**2 * square)
+            0.5346 * lorentzian + np.sqrt(0.2166 * lorentzian**2 + FWHM_PER_SIGMA**2 * square)
         )
 
     @property
@@ -91,7 +91,7 @@ def ring_widths(
     size_A = crystallite_size_nm * 10.0
     lorentzian_fwhm = SCHERRER_CONSTANT * beam.wavelength_A / (size_A * np.cos(0.5 * two_theta_rad))
     return RingWidths(
-        gaussian_sigma_rad=np.sqrt(squares) / _FWHM_PER_SIGMA,
+        gaussian_sigma_rad=np.sqrt(squares) / FWHM_PER_SIGMA,
         lorentzian_hwhm_rad=0.5 * lorentzian_fwhm,
         pixel_rad=pixel_um / distance_um * foreshortening,
         sensor_scale_rad=np.sin(two_theta_rad)

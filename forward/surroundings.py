@@ -25,13 +25,13 @@ from forward.attenuation import (
 )
 from forward.cell import CellLibrary, CellPatterns, cell_library, cell_patterns
 from forward.cell_paths import Tails
-from forward.chords import FWHM_PER_SIGMA
 from forward.instrument import TrueInstrument
 from forward.resolution import Sensor, ring_widths
 from forward.settings import Effects
 from phantoms.cell import Cell
 from phantoms.sample import Sample
 from xrdct.instrument import Beam, Detector, live_share
+from xrdct.normal import FWHM_PER_SIGMA
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

@@ -37,6 +37,7 @@ from inverse.refine import LatticeModel, Status
 from inverse.sinogram import Sinogram
 from inverse.strips import strip_projector
 from xrdct.errors import InputError
+from xrdct.normal import SIGMA_PER_MAD
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -53,7 +54,6 @@ _HALF_SHARE = 0.3
 _SUPPORT = 0.05
 """Of the largest mean signal, that still belongs to the sample."""
 _SEED = 20_110_531
-_SIGMA_PER_MAD = 1.4826022185056018
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def _spread(values: Floats) -> float:
     """Return the robust standard deviation, NaN of nothing."""
     if values.size == 0:
         return float("nan")
-    return float(_SIGMA_PER_MAD * np.median(np.abs(values)))
+    return float(SIGMA_PER_MAD * np.median(np.abs(values)))
 
 
 def _maps(

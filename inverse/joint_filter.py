@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from inverse.grids import PixelGrid
 from xrdct.compiled import worker_count
+from xrdct.normal import FWHM_PER_SIGMA
 
 _LEAST_DENSITY = 0.02
 """Of rays, relative to the usual one: what is hardly seen must not be scaled without limit."""
@@ -69,7 +70,7 @@ def joint_filter(
 
     ``usual_density`` is that of the finest pixels, for which the filter is made.
     """
-    sigma_um = beam_fwhm_um / (2.0 * np.sqrt(2.0 * np.log(2.0)))
+    sigma_um = beam_fwhm_um / FWHM_PER_SIGMA
     lattices = []
     index = grid.index(margin=grid.margin)
     for level in range(grid.sizes_um.size):

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, minimum_filter
 
+from xrdct.normal import SIGMA_PER_MAD
+
 Floats = NDArray[np.float64]
-_SIGMA_PER_MAD = 1.4826022185056018
 _FULL_SHARE = 0.5
 """Of the amount that a tenth of the material exceeds: what counts as full of material."""
 _FEWEST_PATCHES = 50
@@ -48,7 +49,7 @@ def rough_error(values: Floats, *, patches: NDArray[np.bool_]) -> float:
     stencil = np.zeros((5, 5))
     stencil[::2, ::2] = np.outer((1.0, -2.0, 1.0), (1.0, -2.0, 1.0)) / 6.0
     difference = convolve(np.nan_to_num(values), stencil, mode="constant")
-    return float(_SIGMA_PER_MAD * np.median(np.abs(difference[patches])))
+    return float(SIGMA_PER_MAD * np.median(np.abs(difference[patches])))
 
 
 def lattice_error_A(a_A: Floats, *, amount: Floats) -> Floats:

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from inverse.sinogram import Sinogram
 from xrdct.compiled import compiled, threaded
 from xrdct.errors import InputError
+from xrdct.normal import SIGMA_PER_MAD
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -54,7 +55,6 @@ _FURTHEST = 0.7
 """Of the largest distance from the curve: what is left out of it next."""
 _LEAST_CALM = 0.5
 """Share of rays that must be left to draw the curve."""
-_SIGMA_PER_MAD = 1.4826022185056018
 _CHANNEL_BLOCK = 16
 
 
@@ -174,7 +174,7 @@ def _above_neighbours(
         smooth = _local_quadratic(calm, reach)
         excess = np.where(bright, logarithm - smooth @ logarithm, 0.0)
         distance = np.where(calm, np.abs(excess), 0.0)
-        usual = _SIGMA_PER_MAD * np.median(distance[calm])
+        usual = SIGMA_PER_MAD * np.median(distance[calm])
         limit = max(_CLIPPED * usual, _FURTHEST * distance.max())
         if not (distance > limit).any() or calm.sum() <= _LEAST_CALM * bright.sum():
             return excess, smooth

@@ -8,7 +8,6 @@ from scipy.stats import norm
 
 from forward.cell import CellLibrary, cell_library, cell_patterns
 from forward.cell_paths import cell_paths, half_chords_um
-from forward.chords import FWHM_PER_SIGMA
 from forward.parallax import ring_shift_rad
 from phantoms.cell import Cell
 from phantoms.cell_materials import substance_names
@@ -17,6 +16,7 @@ from xrdct.conversion import two_theta_rad, wavelength_A
 from xrdct.crystal import load_crystal
 from xrdct.errors import InputError
 from xrdct.instrument import Beam
+from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.reflections import powder_reflections
 from xrdct.scattering import ring_power_per_m
 

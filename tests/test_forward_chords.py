@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from forward.chords import FWHM_PER_SIGMA, chord_profiles, circle_segment_area_um2
+from forward.chords import chord_profiles, circle_segment_area_um2
 from forward.instrument import TrueInstrument
 from forward.settings import Accuracy, Effects
 from forward.sinogram import project_angle
@@ -13,6 +13,7 @@ from phantoms.particle import Particle, RadialLaw
 from phantoms.sample import Sample, radial_layers
 from phantoms.stoichiometry import lattice
 from xrdct.instrument import Beam, Geometry
+from xrdct.normal import FWHM_PER_SIGMA
 
 SHARP = Effects(beam_size=False, parallax=False)
 BLURRED = Effects(beam_size=True, parallax=False)

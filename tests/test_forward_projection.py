@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from forward.chords import FWHM_PER_SIGMA, chord_profiles
+from forward.chords import chord_profiles
 from forward.conditions import ideal_conditions, scan_conditions
 from forward.flux import BeamDecay
 from forward.grain_rings import GrainRings
@@ -21,6 +21,7 @@ from phantoms.particle import Particle, RadialLaw
 from phantoms.sample import Sample, radial_layers
 from phantoms.stoichiometry import lattice
 from xrdct.instrument import Beam, Detector, Geometry
+from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scan import Scan
 
 BEAM, DETECTOR = Beam(), Detector()

@@ -15,9 +15,9 @@ from inverse.maps import Maps
 from inverse.refine import Status
 from validation.truth import Truth
 from xrdct.errors import InputError
+from xrdct.normal import SIGMA_PER_MAD
 
 Floats = NDArray[np.float64]
-_SIGMA_PER_MAD = 1.4826022185056018
 
 
 def lattice_metrics(maps: Maps, truth: Truth) -> dict[str, dict[str, Any]]:
@@ -69,4 +69,4 @@ def _figures(maps: Maps, truth: Truth, region: NDArray[np.bool_]) -> dict[str, A
 
 def robust_sigma(values: Floats) -> float:
     """Return 1.4826 times the median absolute deviation: σ for a normal distribution."""
-    return float(_SIGMA_PER_MAD * np.median(np.abs(values - np.median(values))))
+    return float(SIGMA_PER_MAD * np.median(np.abs(values - np.median(values))))

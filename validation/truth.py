@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from phantoms.sample import Layers, Sample, radial_layers
 from validation.truth_kernel import rasterise
 from xrdct.compiled import threaded
+from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scan import Scan
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,6 @@ INTERIOR_SHARE = 0.999
 ONE_LATTICE_SHARE = 0.999
 """Share of the spinel that one lattice must have, or the voxel is scored apart."""
 
-_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _LAYER_UM = 0.02
 _N_HEIGHTS = 10
 _SUBDIVISIONS = (4, 8, 16)
@@ -146,7 +146,7 @@ def _sum_points(
     workers: int | None,
 ) -> None:
     nodes, weights = np.polynomial.hermite_e.hermegauss(_N_HEIGHTS)
-    heights_um = sample.z_um + nodes * beam_height_um / _FWHM_PER_SIGMA
+    heights_um = sample.z_um + nodes * beam_height_um / FWHM_PER_SIGMA
     n_particles = len(sample.particles)
     layer_start = np.searchsorted(layers.particle, np.arange(n_particles + 1)).astype(np.int64)
     extra_fraction = np.ascontiguousarray(layers.extra_fraction)
