@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,11 +74,12 @@ class Problem:
         projector, rays = self.projector, self.projector.rays[0]
         n_angles, n_offsets = projector.shape
         amount, position = self._single(state)
+        x, y = self._places
         result = np.zeros((n_angles, n_offsets, self.shapes.curve.shape[1]), np.float32)
 
         def task(first: int, last: int) -> None:
             spread_states(
-                amount, position, self._x, self._y, rays[first:last],
+                amount, position, x, y, rays[first:last],
                 projector.tables[0][first:last], n_offsets, self.shapes.curve, self._origin,
                 self.parallax_per_um * projector.step_um, result[first:last].reshape(-1),
             )  # fmt: skip
@@ -89,13 +91,14 @@ class Problem:
         """Return the derivatives of ⟨misfit, shown⟩ by the amounts, and by a per amount in Å."""
         projector = self.projector
         _, position = self._single(state)
+        x, y = self._places
         by_amount, by_position = np.zeros_like(position), np.zeros_like(position)
         flat = np.ascontiguousarray(misfit).reshape(-1)
 
         def task(first: int, last: int) -> None:
             pixels = slice(first * _PIXEL_BLOCK, last * _PIXEL_BLOCK)
             gather_states(
-                flat, position[pixels], self._x[pixels], self._y[pixels], projector.rays[0],
+                flat, position[pixels], x[pixels], y[pixels], projector.rays[0],
                 projector.tables[0], projector.n_offsets, self.shapes.curve, self._origin,
                 self.parallax_per_um * projector.step_um, by_amount[pixels], by_position[pixels],
             )  # fmt: skip
@@ -108,10 +111,7 @@ class Problem:
 
     def filtered(self, misfit: Singles) -> Singles:
         """Return F·misfit, the ramp filter and a faint constant along the offsets."""
-        n_offsets = self.projector.n_offsets
-        matrix = filter_matrix(n_offsets, step_um=1.0, padding="zero")
-        matrix[np.diag_indices(n_offsets)] += _MEAN_SHARE
-        return np.asarray(np.matmul(matrix.astype(np.float32), misfit))
+        return np.asarray(np.matmul(self._filter, misfit))
 
     def half(self, first: int) -> Problem:
         """Return the problem of every other projection, from number ``first`` on."""
@@ -134,13 +134,17 @@ class Problem:
         n_angles = self.projector.shape[0]
         return (self.shapes.strength * self.projector.step_um) ** 2 * n_angles / np.pi
 
-    @property
-    def _x(self) -> Floats:
-        return self.projector.grid.x_um / self.projector.step_um
+    @cached_property
+    def _filter(self) -> Singles:
+        n_offsets = self.projector.n_offsets
+        matrix = filter_matrix(n_offsets, step_um=1.0, padding="zero")
+        matrix[np.diag_indices(n_offsets)] += _MEAN_SHARE
+        return matrix.astype(np.float32)
 
-    @property
-    def _y(self) -> Floats:
-        return self.projector.grid.y_um / self.projector.step_um
+    @cached_property
+    def _places(self) -> tuple[Floats, Floats]:
+        """Positions of the pixels in steps, along x and y."""
+        return self.projector.places(slice(None))
 
     @property
     def _spacing_A(self) -> float:

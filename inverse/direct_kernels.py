@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inverse.lanes import LANES, add_scaled
+from inverse.strip_kernels import footprint
 from xrdct.compiled import compiled, compiled_fast
 
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
@@ -61,24 +62,20 @@ def spread_states(
     for a in range(rays.shape[0]):
         cos, sin, begin, width = rays[a, 0], rays[a, 1], rays[a, 2], rays[a, 3]
         for p in range(x.size):
+            if amount[p] == 0.0:
+                continue
             place = x[p] * cos + y[p] * sin + begin
-            lowest = int(np.ceil(place))
-            fraction = lowest - place
-            if (
-                fraction > width or lowest >= n_offsets or lowest + n_taps <= 0
-                or amount[p] == 0.0
-            ):  # fmt: skip
+            lowest, node, above, first, last = footprint(place, width, n_nodes, n_taps, n_offsets)
+            if last <= first:
                 continue
             at = position[p] + (position[p] + origin) * shift * (y[p] * cos - x[p] * sin)
             state = _node(at, curve.shape[0])
-            above = np.float32(amount[p] * (at - state))
-            below = amount[p] - above
+            at_next = np.float32(amount[p] * (at - state))
+            at_state = amount[p] - at_next
             for k in range(curve.shape[1]):
-                shown[k] = below * curve[state, k] + above * curve[state + 1, k]
-            node = int(fraction * n_nodes)
-            upper = np.float32(fraction * n_nodes - node)
+                shown[k] = at_state * curve[state, k] + at_next * curve[state + 1, k]
+            upper = np.float32(above)
             lower = np.float32(1.0) - upper
-            first, last = max(0, -lowest), min(n_taps, n_offsets - lowest)
             here = np.uint64((a * (n_nodes + 1) + node) * n_taps + first)
             strip = np.uint64(a * n_offsets + lowest + first) * row
             for _ in range(first, last):
@@ -117,14 +114,11 @@ def gather_states(
         cos, sin, begin, width = rays[a, 0], rays[a, 1], rays[a, 2], rays[a, 3]
         for p in range(x.size):
             place = x[p] * cos + y[p] * sin + begin
-            lowest = int(np.ceil(place))
-            fraction = lowest - place
-            if fraction > width or lowest >= n_offsets or lowest + n_taps <= 0:
+            lowest, node, above, first, last = footprint(place, width, n_nodes, n_taps, n_offsets)
+            if last <= first:
                 continue
-            node = int(fraction * n_nodes)
-            upper = np.float32(fraction * n_nodes - node)
+            upper = np.float32(above)
             lower = np.float32(1.0) - upper
-            first, last = max(0, -lowest), min(n_taps, n_offsets - lowest)
             here = np.uint64((a * (n_nodes + 1) + node) * n_taps + first)
             strip = np.uint64(a * n_offsets + lowest + first) * row
             for k in range(curve.shape[1]):

@@ -25,6 +25,28 @@ Singles = NDArray[np.float32]
 
 
 @compiled_fast
+def footprint(
+    place: float, width: float, n_nodes: int, n_taps: int, n_offsets: int
+) -> tuple[int, int, float, int, int]:
+    """Return where the footprint of a pixel stands in the table and among the offsets.
+
+    ``place`` is where the pixel's reach begins among the offsets, ``width`` that reach in steps.
+    Returned are the lowest offset in reach, the node of the table below and the share of the one
+    above, and the first tap that meets an offset and the one after the last; no tap does where
+    these do not differ.
+    """
+    lowest = int(np.ceil(place))
+    fraction = lowest - place
+    if fraction > width:
+        return lowest, 0, 0.0, 0, 0
+    node = int(fraction * n_nodes)
+    return (
+        lowest, node, fraction * n_nodes - node, max(0, -lowest),
+        min(n_taps, n_offsets - lowest),
+    )  # fmt: skip
+
+
+@compiled_fast
 def spread_strips(
     values: Singles,
     x: Floats,
@@ -49,15 +71,12 @@ def spread_strips(
         cos, sin, begin, width = rays[a, 0], rays[a, 1], rays[a, 2], rays[a, 3]
         for p in range(x.size):
             place = x[p] * cos + y[p] * sin + begin
-            lowest = int(np.ceil(place))
-            fraction = lowest - place
-            if fraction > width or lowest >= n_offsets or lowest + n_taps <= 0:
+            lowest, node, above, first, last = footprint(place, width, n_nodes, n_taps, n_offsets)
+            if last <= first:
                 continue
-            node = int(fraction * n_nodes)
             lever = (y[p] * cos - x[p] * sin) * lever_um if lever_um > 0.0 else 1.0
-            upper = np.float32(lever * (fraction * n_nodes - node))
+            upper = np.float32(lever * above)
             lower = np.float32(lever) - upper
-            first, last = max(0, -lowest), min(n_taps, n_offsets - lowest)
             here = np.uint64((a * (n_nodes + 1) + node) * n_taps + first)
             strip = np.uint64(a * n_offsets + lowest + first) * row
             pixel = np.uint64(p) * row
@@ -91,15 +110,12 @@ def gather_strips(
         cos, sin, begin, width = rays[a, 0], rays[a, 1], rays[a, 2], rays[a, 3]
         for p in range(x.size):
             place = x[p] * cos + y[p] * sin + begin
-            lowest = int(np.ceil(place))
-            fraction = lowest - place
-            if fraction > width or lowest >= n_offsets or lowest + n_taps <= 0:
+            lowest, node, above, first, last = footprint(place, width, n_nodes, n_taps, n_offsets)
+            if last <= first:
                 continue
-            node = int(fraction * n_nodes)
             lever = (y[p] * cos - x[p] * sin) * lever_um if lever_um > 0.0 else 1.0
-            upper = np.float32(lever * (fraction * n_nodes - node))
+            upper = np.float32(lever * above)
             lower = np.float32(lever) - upper
-            first, last = max(0, -lowest), min(n_taps, n_offsets - lowest)
             here = np.uint64((a * (n_nodes + 1) + node) * n_taps + first)
             strip = np.uint64(a * n_offsets + lowest + first) * row
             pixel = np.uint64(p) * row

@@ -28,8 +28,8 @@ from inverse.lanes import LANES
 from inverse.strip_kernels import gather_strips, spread_strips
 from xrdct.compiled import threaded
 from xrdct.errors import InputError
+from xrdct.normal import FWHM_PER_SIGMA
 
-_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _TAIL_SIGMAS = 3.5
 _NODES_PER_SIGMA = 24
 """Of the table: linear interpolation then errs by less than 1e-4 of the largest weight."""
@@ -77,7 +77,7 @@ class StripProjector:
             for k, (rays, table) in enumerate(zip(self.rays, self.tables, strict=True)):
                 pixels = self.grid.pixels_of(k)
                 spread_strips(
-                    values[pixels].reshape(-1), *self._places(pixels), rays[first:last],
+                    values[pixels].reshape(-1), *self.places(pixels), rays[first:last],
                     table[first:last], self.n_offsets, self._lever_um, part,
                 )  # fmt: skip
 
@@ -101,7 +101,7 @@ class StripProjector:
         def task(first: int, last: int) -> None:
             for k, pixels in blocks[first:last]:
                 gather_strips(
-                    lines.reshape(-1), *self._places(pixels), self.rays[k],
+                    lines.reshape(-1), *self.places(pixels), self.rays[k],
                     self.tables[k], self.n_offsets, self._lever_um, values[pixels].reshape(-1),
                 )  # fmt: skip
 
@@ -121,7 +121,7 @@ class StripProjector:
         """µm per step of a pixel's place along the beam; zero where it does not count."""
         return self.step_um if self.along_beam else 0.0
 
-    def _places(self, pixels: slice) -> tuple[Floats, Floats]:
+    def places(self, pixels: slice) -> tuple[Floats, Floats]:
         """Return the positions of some pixels in steps."""
         return self.grid.x_um[pixels] / self.step_um, self.grid.y_um[pixels] / self.step_um
 
@@ -143,7 +143,7 @@ def strip_projector(
     axis = axis_position(n_offsets, step_um=step_um, axis_offset_um=axis_offset_um)
     if not (np.isfinite(beam_fwhm_um) and beam_fwhm_um > 0.0):
         raise InputError(f"beam_fwhm_um must be positive and finite, not {beam_fwhm_um}.")
-    sigma_um = beam_fwhm_um / _FWHM_PER_SIGMA
+    sigma_um = beam_fwhm_um / FWHM_PER_SIGMA
     rays, tables = [], []
     for size_um in grid.sizes_um:
         reach_um = _reach_um(float(size_um), angles, sigma_um)
