@@ -21,7 +21,13 @@ def fit_figure(maps: Maps) -> Figure:
     example = maps.example
     if example is None:
         axes = figure.subplots()
-        note(axes, "no voxel was refined, so there is no fit to show")
+        fitted = np.isfinite(maps.a_A).any()
+        note(
+            axes,
+            "rays were fitted, not single voxels' patterns: there is none to show"
+            if fitted
+            else "no voxel was refined, so there is no fit to show",
+        )
         titled(axes, "Rietveld fit", x="", y="")
         return figure
     panels = figure.subplots(2, 2, sharex="col", width_ratios=(2.6, 1.0), height_ratios=(2.4, 1.0))
