@@ -90,7 +90,7 @@ def direct(
         n_coefficients=settings.n_coefficients,
     )  # fmt: skip
     radius_um = settings.reach_um or _sample_radius_um(sinogram, surroundings)
-    problem = _problem(
+    problem = problem_of(
         sinogram, shapes, radius_um=radius_um, beam_fwhm_um=beam_fwhm_um, workers=workers
     )
     taken, expected = [0], settings.n_iterations * (1.0 + 2.0 * _HALF_SHARE)
@@ -148,7 +148,7 @@ def _sample_radius_um(sinogram: Sinogram, surroundings: Sinogram | None) -> floa
     return float(max(view_um, float(distance_um[seen].max()) + surroundings.step_um))
 
 
-def _problem(
+def problem_of(
     sinogram: Sinogram,
     shapes: Shapes,
     *,
@@ -156,6 +156,7 @@ def _problem(
     beam_fwhm_um: float,
     workers: int | None,
 ) -> Problem:
+    """Return what the direct fit has to explain, with pixels as far as ``radius_um``."""
     n_offsets = sinogram.values.shape[1]
     grid = graded_grid(n_offsets, step_um=sinogram.step_um, rings=((1, radius_um),))
     margin = max(0, grid.margin)

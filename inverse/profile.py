@@ -21,7 +21,7 @@ from xrdct.errors import InputError
 REACH_DEG = 1.5
 """Tails end here, smooth enough for background: the part η Γ/(π · 1.5°) of a line is left out."""
 
-_SCHERRER_CONSTANT = 0.9
+SCHERRER_CONSTANT = 0.9
 _REACH_RAD = np.deg2rad(REACH_DEG)
 
 _GAUSSIAN_REACH = 64.0
@@ -54,7 +54,7 @@ def line_widths_rad(
             f"{squared_deg2[worst]:.3g} deg² at 2θ = {np.rad2deg(two_theta_rad[worst]):.2f}°"
         )
     gaussian = np.sqrt(np.deg2rad(np.deg2rad(squared_deg2)) + (4.0 * strain * tan_theta) ** 2)
-    size_rad = _SCHERRER_CONSTANT * wavelength_A / (crystallite_size_nm * 10.0) / cos_theta
+    size_rad = SCHERRER_CONSTANT * wavelength_A / (crystallite_size_nm * 10.0) / cos_theta
     lorentzian = np.deg2rad(profile.X_deg * tan_theta + profile.Y_deg / cos_theta) + size_rad
     return gaussian, lorentzian
 

@@ -37,11 +37,7 @@ class StartGrid:
 
 def start_grid(variance: Float32s, *, templates: Floats, linear: Floats) -> StartGrid:
     """Return what :func:`start_positions` needs for patterns of such ``variance``."""
-    sample = variance[:: max(1, len(variance) // _SAMPLED)].astype(float)
-    usable = (sample > 0.0) & np.isfinite(sample)
-    typical = np.where(usable, sample, 0.0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1)
-    counts = typical > 0.0
-    root_weight = np.where(counts, 1.0 / np.sqrt(np.where(counts, typical, 1.0)), 0.0)
+    root_weight = typical_weight(variance)
     basis, _ = np.linalg.qr((linear * root_weight).T)
     weighted = templates[::_COARSENESS] * root_weight
     weighted -= (weighted @ basis) @ basis.T
@@ -49,9 +45,18 @@ def start_grid(variance: Float32s, *, templates: Floats, linear: Floats) -> Star
     matched = weighted / np.maximum(norms, 1e-300) * root_weight
     return StartGrid(
         matched=np.ascontiguousarray(matched.T, dtype=np.float32),
-        counts=counts,
+        counts=root_weight > 0.0,
         last=len(templates) - 1,
     )
+
+
+def typical_weight(variance: Float32s | Floats) -> Floats:
+    """Return 1/σ of the mean variance of some patterns, (channel,); zero where none counts."""
+    sample = variance[:: max(1, len(variance) // _SAMPLED)].astype(float)
+    usable = (sample > 0.0) & np.isfinite(sample)
+    typical = np.where(usable, sample, 0.0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1)
+    counts = typical > 0.0
+    return np.where(counts, 1.0 / np.sqrt(np.where(counts, typical, 1.0)), 0.0)
 
 
 def start_positions(patterns: Float32s, *, grid: StartGrid) -> Floats:
@@ -59,7 +64,7 @@ def start_positions(patterns: Float32s, *, grid: StartGrid) -> Floats:
 
     The part that the linear patterns explain is left out, and the amount must be positive.
     """
-    return _tops(_bridged(patterns, grid.counts) @ grid.matched, grid.last)
+    return _tops(bridged(patterns, grid.counts) @ grid.matched, grid.last)
 
 
 @compiled
@@ -80,7 +85,7 @@ def _tops(match: Float32s, last: int) -> Floats:
 
 
 @compiled
-def _bridged(patterns: Float32s, counts: NDArray[np.bool_]) -> Float32s:
+def bridged(patterns: Float32s, counts: NDArray[np.bool_]) -> Float32s:
     """Copy patterns, with lines drawn across channels that hold no number; zero where none count.
 
     A hole left at zero would look like a deep valley in the background.
