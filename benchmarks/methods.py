@@ -19,7 +19,7 @@ from validation.experiment import load_recipe
 from xrdct.rawfile import RawScan
 
 RECIPES = Path(__file__).parent.parent / "examples" / "recipes"
-STEPS = ("sinogram", "truncation", "reconstruction", "direct")
+STEPS = ("sinogram", "truncation", "reconstruction", "direct", "joint")
 
 Method = Callable[[RawScan, Mapping[str, RawScan]], Maps]
 """From the scan to reconstruct, and the further ones by name, to maps."""
@@ -64,6 +64,11 @@ FURTHER: dict[str, Method] = {
     ),
     "CGLS": like(
         "paper", truncation=NO_OUTSIDE, reconstruction={"method": "cgls", "compress": True}
+    ),
+    "joint": like(
+        "paper",
+        truncation={"method": "none", "use_broad": False},
+        reconstruction={"method": "joint"},
     ),
 }
 """The paper's way but for what the name says. Iterative methods explain the whole electrode, by

@@ -3,13 +3,15 @@
 In this order, each on the result of the one before:
 
     normalised counts → zingers → encoders, rotation axis and drift → stripes → air → absorption
-    → what lies outside the field of view
+    → container → what lies outside the field of view
 
-Rays are interpolated once only, from where encoders and drift together say they passed. Stripes are
-looked for in rays that are at their set-points, as offsets and projections are then what they are
-called. Air is no part of the sample and does not leave it as its scattering does. The factor by
-which absorption changes a ray is that of all that scatters along it, so it is divided out while
-that is whole, before the part that lies outside is taken away.
+Rays are interpolated once only, from where encoders and drift together say they passed. Those of an
+interlaced scan come to half-steps on the way (:mod:`inverse.interlace`), and the sinogram is one of
+half the step from then on. Stripes are looked for in rays that are at their set-points, as offsets
+and projections are then what they are called. Air is no part of the sample and does not leave it as
+its scattering does. The factor by which absorption changes a ray is that of all that scatters along
+it, so it is divided out while that is whole, before parts of it are taken away. The container goes
+from all scans alike, so that what is projected from outside the view holds none of it.
 
 The linked scans of the surroundings pass the same steps, but for drift and stripes, and were taken
 about the same axis.
@@ -23,13 +25,20 @@ from dataclasses import replace
 from inverse.absorption import attenuation_map, corrected_for_absorption
 from inverse.completion import amount_of, completed
 from inverse.drift import drift
+from inverse.geometry import checked_angles
+from inverse.interlace import at_half_steps
 from inverse.positions import on_set_points
 from inverse.recipe import OTHER_SCANS, Recipe
 from inverse.recipe_steps import SinogramSteps, Truncation
 from inverse.rotation_axis import rotation_axis
 from inverse.sinogram import Sinogram, sinogram_of
 from inverse.stripes import without_stripes
-from inverse.surroundings import air_pattern, without_constant
+from inverse.surroundings import (
+    air_pattern,
+    container_of,
+    without_constant,
+    without_container,
+)
 from inverse.truncation import without_outside
 from inverse.zingers import without_zingers
 from xrdct.errors import InputError
@@ -38,8 +47,8 @@ from xrdct.rawfile import RawScan
 Others = Mapping[str, RawScan]
 
 
-def check_scans(raw: RawScan, others: Others, *, recipe: Recipe) -> None:
-    """Raise InputError for scans that this recipe, or maps, cannot do with."""
+def check_scans(others: Others, *, recipe: Recipe) -> None:
+    """Raise InputError where a scan is missing that this recipe cannot do without."""
     for name in recipe.needed_scans:
         if name not in others:
             there = ", ".join(others) or "none"
@@ -47,10 +56,10 @@ def check_scans(raw: RawScan, others: Others, *, recipe: Recipe) -> None:
                 f"truncation.method = {recipe.truncation.method!r} of the recipe needs a linked "
                 f"scan named {name}, but there is {there}."
             )
-    if raw.scan.interlaced:
+    if recipe.truncation.container and not set(others) & set(OTHER_SCANS):
         raise InputError(
-            f"An interlaced scan is reconstructed on pixels of half its step "
-            f"({0.5 * raw.scan.step_um:g} µm), but maps have pixels of its step."
+            "truncation.container = true of the recipe needs a linked scan named coarse or broad, "
+            "which sees all of the container, but there is none."
         )
 
 
@@ -72,7 +81,7 @@ def prepared_scans(
 
     Raises InputError as :func:`prepared_sinogram` does.
     """
-    check_scans(raw, others, recipe=recipe)
+    check_scans(others, recipe=recipe)
     steps = recipe.sinogram
     own = _aligned(raw, _cleaned(raw, recipe, workers), steps, workers)
     if steps.stripes != "none":
@@ -85,20 +94,29 @@ def prepared_scans(
         name: _aligned(others[name], _cleaned(others[name], recipe, workers), known, workers)
         for name in there
     }
+    return _less_surroundings(own, scans, recipe, workers)
+
+
+def _less_surroundings(
+    own: Sinogram, scans: dict[str, Sinogram], recipe: Recipe, workers: int | None
+) -> tuple[Sinogram, dict[str, Sinogram]]:
+    """Return all scans less air, absorption and container, as the widest of them shows these."""
+    every = [own, *scans.values()]
     # The widest scan comes last: the further scans are named from narrow to broad.
-    widest = scans[there[-1]] if there else own
     if recipe.truncation.air:
-        air = air_pattern(widest)
-        own = without_constant(own, air)
-        scans = {name: without_constant(scan, air) for name, scan in scans.items()}
-    if steps.absorption:
-        attenuation = attenuation_map(widest, workers=workers)
-        own = corrected_for_absorption(own, attenuation=attenuation, workers=workers)
-        scans = {
-            name: corrected_for_absorption(scan, attenuation=attenuation, workers=workers)
-            for name, scan in scans.items()
-        }
-    return own, scans
+        air = air_pattern(every[-1])
+        every = [without_constant(scan, air) for scan in every]
+    if recipe.sinogram.absorption:
+        attenuation = attenuation_map(every[-1], workers=workers)
+        every = [
+            corrected_for_absorption(scan, attenuation=attenuation, workers=workers)
+            for scan in every
+        ]
+    if recipe.truncation.container:
+        container = container_of(every[-1], workers=workers)
+        if container is not None:
+            every = [without_container(scan, container, workers=workers) for scan in every]
+    return every[0], dict(zip(scans, every[1:], strict=True))
 
 
 def without_truncation(
@@ -140,25 +158,32 @@ def _aligned(
 ) -> Sinogram:
     """Return the sinogram at its set-points, about its axis, straightened."""
     readings = raw.readings if steps.regrid else None  # None: the set-points hold
-    offsets_um = measured.offsets_um if readings is None else readings.encoder_offset_um
-    rotations_rad = measured.angles_rad if readings is None else readings.encoder_rotation_rad
-    placed = measured
+    interlaced = raw.scan.interlaced
+    offsets_um = raw.scan.projection_offsets_um
     if readings is not None:
-        placed = on_set_points(
-            measured, offsets_um=offsets_um, rotations_rad=rotations_rad, workers=workers
+        offsets_um = readings.encoder_offset_um
+        angles_rad = checked_angles(
+            readings.encoder_rotation_rad, n_angles=measured.angles_rad.size
         )
-    if steps.drift_terms == 0:
-        return replace(placed, axis_offset_um=_axis_offset_um(placed, steps, workers))
-    found = drift(
-        placed, times_s=None if raw.readings is None else raw.readings.time_s,
-        degree=steps.drift_terms, search_um=steps.axis_search_um, workers=workers,
-    )  # fmt: skip
+        measured = replace(measured, angles_rad=angles_rad)
+    placed = measured
+    if readings is not None or interlaced:
+        placed = on_set_points(measured, offsets_um=offsets_um, workers=workers)
+    if steps.drift_terms > 0:
+        found = drift(
+            placed, times_s=None if raw.readings is None else raw.readings.time_s,
+            degree=steps.drift_terms, search_um=steps.axis_search_um, workers=workers,
+        )  # fmt: skip
+        axis_um = found.axis_offset_um
+        offsets_um = offsets_um - found.displacement_um[:, None]
+    else:
+        axis_um = _axis_offset_um(placed, steps, workers)
+    if steps.drift_terms == 0 and not interlaced:
+        return replace(placed, axis_offset_um=axis_um)
     del placed
-    straight = on_set_points(
-        measured, offsets_um=offsets_um - found.displacement_um[:, None],
-        rotations_rad=rotations_rad, workers=workers,
-    )  # fmt: skip
-    return replace(straight, axis_offset_um=found.axis_offset_um)
+    known = replace(measured, axis_offset_um=axis_um)
+    place = at_half_steps if interlaced else on_set_points
+    return place(known, offsets_um=offsets_um, workers=workers)
 
 
 def _axis_offset_um(sinogram: Sinogram, steps: SinogramSteps, workers: int | None) -> float:

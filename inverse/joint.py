@@ -21,7 +21,7 @@ values with the x of one round, and the next round starts there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,7 +33,7 @@ from inverse.joint_problem import (
     RayData,
     ray_density,
     split_rays,
-    without_parallax,
+    upright_scans,
 )
 from inverse.neighbours import neighbours
 from xrdct.errors import InputError
@@ -105,8 +105,10 @@ def joint_estimate(
     if parallax_per_um is None:
         return estimate
     for _ in range(_PARALLAX_ROUNDS):
-        upright = without_parallax(problem, estimate.values, parallax_per_um)
-        estimate = _descend(upright, approximate, estimate.values, held, max_steps)
+        upright = upright_scans(kept, estimate.values, parallax_per_um, workers=workers)
+        estimate = _descend(
+            replace(problem, scans=upright), approximate, estimate.values, held, max_steps
+        )
     return estimate
 
 

@@ -109,6 +109,16 @@ def split_rays(
     return kept, left_out
 
 
+def ray_part(scan: RayData, angles: slice | NDArray[np.bool_]) -> RayData:
+    """Return some projections of a scan."""
+    projector = replace(
+        scan.projector,
+        rays=tuple(np.ascontiguousarray(rays[angles]) for rays in scan.projector.rays),
+        tables=tuple(np.ascontiguousarray(table[angles]) for table in scan.projector.tables),
+    )
+    return RayData(projector, scan.values[angles], scan.weight[angles])
+
+
 def ray_density(scans: Sequence[RayData], *, workers: int | None = None) -> Floats:
     """Return Σ_rays w·path/edge² of every pixel, in weight per µm, (pixel,)."""
     edge_um = scans[0].projector.grid.edge_um
@@ -118,10 +128,14 @@ def ray_density(scans: Sequence[RayData], *, workers: int | None = None) -> Floa
     return np.asarray(total / edge_um**2)
 
 
-def without_parallax(
-    problem: JointProblem, image: Singles, parallax_per_um: ArrayLike
-) -> JointProblem:
-    """Return the problem whose values lack what parallax P adds to the rays of ``image``.
+def upright_scans(
+    scans: Sequence[RayData],
+    image: Singles,
+    parallax_per_um: ArrayLike,
+    *,
+    workers: int | None = None,
+) -> tuple[RayData, ...]:
+    """Return the scans whose values lack what parallax P adds to the rays of ``image``.
 
     Raises InputError where P is not (channel, channel).
     """
@@ -133,7 +147,7 @@ def without_parallax(
         )
     turned = image @ turn
     upright = []
-    for scan in problem.scans:
-        added = scan.projector.moment().forward(turned, workers=problem.workers)
+    for scan in scans:
+        added = scan.projector.moment().forward(turned, workers=workers)
         upright.append(replace(scan, values=scan.values - added))
-    return replace(problem, scans=tuple(upright))
+    return tuple(upright)

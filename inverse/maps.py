@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inverse.recipe import Recipe
+from inverse.region_table import RegionTable, read_regions, write_regions
 from xrdct.errors import InputError
 from xrdct.hdf5 import (
     check_format,
@@ -82,6 +83,8 @@ class Maps:
     """See `inverse.refine.Status`."""
     example: ExampleFit | None
     recipe: Recipe
+    regions: RegionTable | None = None
+    """Weight fractions by particle and depth shell; None where there is none to tell of."""
     shared: Mapping[str, float] = field(default_factory=dict)
     """Refined parameters that hold for every voxel (size, strain, change of B_iso)."""
     experiment_hash: str = ""
@@ -106,6 +109,8 @@ def write_maps(maps: Maps, path: Path) -> None:
             write_image(
                 entry, name, getattr(maps, name), position_um=maps.scan.offsets_um, units=units
             )
+        if maps.regions is not None:
+            write_regions(entry, maps.regions, position_um=maps.scan.offsets_um)
         if maps.example is not None:
             group = nexus_group(entry, "example", "NXcollection")
             group["pixel"] = np.array(maps.example.pixel)
@@ -130,6 +135,7 @@ def read_maps(path: Path) -> Maps:
             **arrays,
             example=_read_example(entry, shape, path),
             recipe=own_spec(entry, "recipe", Recipe, path),
+            regions=read_regions(entry, shape, path),
             shared=_own_numbers(entry, "shared", path),
             experiment_hash=own_text(entry, "experiment_hash", path),
             versions={k: str(v) for k, v in own_json(entry, "versions", path).items()},

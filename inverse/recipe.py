@@ -6,12 +6,14 @@ from pydantic import Field, model_validator
 
 from inverse.direct_settings import Direct
 from inverse.integration import Integration
+from inverse.joint_settings import Joint
 from inverse.recipe_steps import (
     Reconstruction,
     SinogramSteps,
     Truncation,
     check_together,
 )
+from inverse.region_settings import Regions
 from xrdct.instrument import Geometry
 from xrdct.spec import Spec
 
@@ -85,8 +87,12 @@ class Recipe(Spec):
     reconstruction: Reconstruction = Reconstruction()
     direct: Direct = Direct()
     """Settings of the method ``direct``."""
+    joint: Joint = Joint()
+    """Settings of the method ``joint``."""
     refine_shared: bool = True
     """Refine size, strain and a change of B_iso over all voxels together before each alone."""
+    regions: Regions = Regions()
+    """Particles and depth shells, of which weight fractions are told."""
     min_volume_fraction: float = Field(0.05, ge=0.0, lt=1.0)
     """Voxels with less of the refined phase than this hold no material to speak of."""
 
@@ -118,6 +124,6 @@ class Recipe(Spec):
     def helpful_scans(self) -> tuple[str, ...]:
         """Names of the linked scans that are used where they are there."""
         wide = self.truncation.air or self.sinogram.absorption
-        if wide or self.reconstruction.method == "direct":
+        if wide or self.reconstruction.method in ("direct", "joint"):
             return OTHER_SCANS
         return self.needed_scans

@@ -63,6 +63,9 @@ class Truncation(Spec):
     """Displace what is subtracted as it is seen from where it lies along the beam (coarse only)."""
     air: bool = False
     """Subtract the pattern of rays that miss the sample, of the widest scan, from every scan."""
+    container: bool = False
+    """Subtract what the container of the sample adds to every ray, by the pattern and the amounts
+    of pixels without sharp lines of the widest linked scan, which must see all of it."""
     width_um: float | None = Field(None, gt=0.0)
     """The sample's diameter, to which projections are completed (None: told by the transmission)
     or to which the grid of an iterative method reaches (None: the field of view)."""
@@ -73,13 +76,22 @@ class Truncation(Spec):
             raise ValueError("use_broad needs a method that uses the broad scan, not 'none'")
         return self
 
+    @model_validator(mode="after")
+    def _container_is_alone(self) -> Truncation:
+        if self.container and not self.air:
+            raise ValueError(
+                "container = true needs air = true, since air would be taken for a container"
+            )
+        return self
+
 
 class Reconstruction(Spec):
     """From sinogram to volume."""
 
-    method: Literal["fbp", "sirt", "cgls", "poisson", "direct"] = "fbp"
-    """Filtered back projection, iterations of three kinds, or amounts and lattice parameters fitted
-    to the rays themselves (see the recipe's ``direct``)."""
+    method: Literal["fbp", "sirt", "cgls", "poisson", "direct", "joint"] = "fbp"
+    """Filtered back projection, iterations of three kinds, amounts and lattice parameters fitted to
+    the rays themselves (see the recipe's ``direct``), or window and surroundings estimated together
+    from all linked scans (see ``joint``)."""
     filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "ramp"
     padding: Literal["edge", "zero"] | None = None
     """How filtered back projection continues projections; None: by their ends, or by zero where
@@ -100,7 +112,7 @@ class Reconstruction(Spec):
     @property
     def low_dimensional(self) -> bool:
         """Whether coefficients are reconstructed in place of channels."""
-        return self.compress or self.order == "refine-first"
+        return self.compress or self.order == "refine-first" or self.method == "joint"
 
     @model_validator(mode="after")
     def _possible(self) -> Reconstruction:
@@ -114,11 +126,12 @@ class Reconstruction(Spec):
                 f"padding = 'zero' is for backend = 'own': {self.backend!r} continues projections "
                 "by their ends"
             )
-        if self.iterations is not None and self.method in ("fbp", "direct"):
+        if self.iterations is not None and self.method in ("fbp", "direct", "joint"):
             raise ValueError(
                 f"iterations ({self.iterations}) are for iterative methods, not {self.method!r}"
             )
-        if self.low_dimensional and self.method not in ("fbp", "sirt", "cgls"):
+        reduced = self.compress or self.order == "refine-first"
+        if reduced and self.method not in ("fbp", "sirt", "cgls"):
             raise ValueError(
                 "order = 'refine-first' and compress need a linear method, fbp, sirt or cgls, "
                 f"not {self.method!r}"
@@ -129,9 +142,9 @@ class Reconstruction(Spec):
 def check_together(truncation: Truncation, reconstruction: Reconstruction) -> None:
     """Raise ValueError for a truncation that does not go with the reconstruction."""
     method = reconstruction.method
-    if method == "direct" and truncation.method != "none":
+    if method in ("direct", "joint") and truncation.method != "none":
         raise ValueError(
-            "reconstruction.method = 'direct' explains what lies outside the view by itself, so "
+            f"reconstruction.method = {method!r} explains what lies outside the view by itself, so "
             f"that truncation.method must be 'none', not {truncation.method!r}"
         )
     if method in ("sirt", "cgls", "poisson") and truncation.method == "complete":

@@ -8,19 +8,26 @@ pixels of a coarse scan where nothing else lies: little in sharp lines, much in 
 pattern's broad part is its running median over more than twice the width of a line, its sharp part
 the rest.
 
+The container is what such pixels hold, and those next to them. How much each holds of its pattern
+is fitted beside the pattern of the electrode, which takes what the coarse pixels mix at the border
+and the streaks that few angles leave of it. Amounts times pattern, projected along the rays of any
+scan, is what the container adds to these: taken off all scans, it is in none when what lies outside
+the view is taken off next. Electrolyte around the electrode counts by the container's pattern.
+
 Source: the masked coarse volume of Finegan et al., Nat. Commun. 11 (2020) 631, Methods.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import binary_erosion, median_filter
+from scipy.ndimage import binary_dilation, binary_erosion, median_filter
 
 from inverse.ray_sums import add_ray_sums
-from inverse.rings import Ring, rays_of
+from inverse.rings import Ring, rays_of, ring_of
 from inverse.sinogram import Sinogram
 from xrdct.errors import InputError
 
@@ -38,6 +45,20 @@ _CLEAR_DEPTH = 2e-3
 
 _FEWEST_RAYS, _FEWEST_PIXELS = 10, 5
 
+_NOTHING = float(np.finfo(np.float32).tiny)
+_LEAST_LINES = 0.3
+"""Sharp part of the strongest broad one below which there are no lines to speak of."""
+
+_MOST_SHARP, _LEAST_BROAD = 0.1, 0.25
+"""Parts, of the strongest of their kind, that a pixel without electrode may and must have."""
+
+_FULL_OF_LINES = 0.5
+"""Sharp part, of the strongest, of pixels that hold the electrode and little else."""
+
+_BORDER_PIXELS = 2
+"""How far beyond the pixels of the mask the container reaches: the one by which the mask was drawn
+in, and one that it fills in part."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
@@ -45,6 +66,17 @@ class Pattern:
 
     values: Floats
     variance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Container:
+    """What holds the sample: one pattern, and how much of it every pixel of a wide scan holds."""
+
+    pattern: Pattern
+    amounts: Singles
+    """Shape (pixel,); zero where there is none."""
+    ring: Ring
+    """Of which the pixels are."""
 
 
 def air_pattern(sinogram: Sinogram, *, largest_depth: float = _CLEAR_DEPTH) -> Pattern:
@@ -94,7 +126,7 @@ def sharp_and_broad(patterns: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def housing_mask(
-    ring: Ring, *, between_um: tuple[float, float] = (0.0, np.inf), most_sharp: float = 0.1
+    ring: Ring, *, between_um: tuple[float, float] = (0.0, np.inf), most_sharp: float = _MOST_SHARP
 ) -> NDArray[np.bool_]:
     """Return the pixels (pixel,) with the broad signal of a housing and hardly a sharp line.
 
@@ -104,19 +136,14 @@ def housing_mask(
 
     Raises InputError where fewer than 5 pixels are left.
     """
-    size = ring.grid.size
     radius = _radii_um(ring)
-    seen = radius <= ring.grid.outer_um
-    sharp, broad = sharp_and_broad(ring.values[:, ring.measured])
-    alone = seen & (np.abs(sharp) < most_sharp * np.percentile(sharp[seen], _STRONGEST))
-    alone &= broad > 0.25 * np.percentile(broad[seen], _STRONGEST)
-    inner = binary_erosion(alone.reshape(size, size)).ravel()
-    chosen = inner & (radius >= between_um[0]) & (radius <= between_um[1])
+    chosen = _alone(*_relative_parts(ring), most_sharp=most_sharp)
+    chosen &= (radius >= between_um[0]) & (radius <= between_um[1])
     if chosen.sum() < _FEWEST_PIXELS:
         raise InputError(
             f"At least {_FEWEST_PIXELS} pixels must hold the housing alone, not {chosen.sum()}."
         )
-    return np.asarray(chosen)
+    return chosen
 
 
 def mean_pattern(ring: Ring, mask: NDArray[np.bool_]) -> Pattern:
@@ -164,6 +191,59 @@ def without_pattern(
     )  # fmt: skip
     values = sinogram.values - path * pattern.values.astype(np.float32)
     return replace(sinogram, values=values)
+
+
+def container_of(wide: Sinogram, *, workers: int | None = None) -> Container | None:
+    """Return the container that a scan shows, or None where nothing is without sharp lines.
+
+    The scan must see all of it, without air.
+    """
+    ring = ring_of(wide, inner_um=0.0, workers=workers)
+    sharp, broad = _relative_parts(ring)
+    alone = _alone(sharp, broad)
+    if alone.sum() < _FEWEST_PIXELS:
+        return None
+    pattern = mean_pattern(ring, alone)
+    with_lines = sharp >= _FULL_OF_LINES
+    electrode = [mean_pattern(ring, with_lines)] if with_lines.any() else []
+    square = alone.reshape(ring.grid.size, ring.grid.size)
+    near = binary_dilation(square, iterations=_BORDER_PIXELS).ravel()
+    amounts = amounts_of(ring, [pattern, *electrode])[0]
+    return Container(pattern, np.where(near, amounts, np.float32(0.0)), ring)
+
+
+def without_container(
+    sinogram: Sinogram, container: Container, *, workers: int | None = None
+) -> Sinogram:
+    """Return the sinogram less what the container adds to its rays, by :func:`without_pattern`.
+
+    Channels that the container's scan has not measured become NaN.
+    """
+    return without_pattern(
+        sinogram, container.pattern, amounts=container.amounts, ring=container.ring,
+        workers=workers,
+    )  # fmt: skip
+
+
+def _relative_parts(ring: Ring) -> tuple[Floats, Floats]:
+    """Return the sharp and the broad part of each pixel, (pixel,), relative to the strongest.
+
+    Zero beyond the view. What is sharp in a halo is not strong, if there is nothing but halos.
+    """
+    seen = _radii_um(ring) <= ring.grid.outer_um
+    sharp, broad = (
+        np.where(seen, part, 0.0) for part in sharp_and_broad(ring.values[:, ring.measured])
+    )
+    strong_broad = max(float(np.percentile(broad[seen], _STRONGEST)), _NOTHING)
+    strong_sharp = max(float(np.percentile(sharp[seen], _STRONGEST)), _LEAST_LINES * strong_broad)
+    return sharp / strong_sharp, broad / strong_broad
+
+
+def _alone(sharp: Floats, broad: Floats, *, most_sharp: float = _MOST_SHARP) -> NDArray[np.bool_]:
+    """Return the pixels (pixel,) that :func:`housing_mask` describes, at any radius."""
+    size = math.isqrt(sharp.size)
+    alone = (np.abs(sharp) < most_sharp) & (broad > _LEAST_BROAD)
+    return np.asarray(binary_erosion(alone.reshape(size, size)).ravel())
 
 
 def _radii_um(ring: Ring) -> Floats:

@@ -67,7 +67,7 @@ def reconstructor(
     """
     if recipe.reconstruction.backend != "own":
         return partial(_by_backend, sinogram, recipe, n_offsets, workers)
-    if recipe.reconstruction.method in ("fbp", "direct"):  # which starts from it
+    if recipe.reconstruction.method in ("fbp", "direct", "joint"):  # the last two start from it
         return partial(_filtered, sinogram, recipe, n_offsets, workers)
     return partial(_iterated, sinogram, recipe, beam_fwhm_um, workers)
 

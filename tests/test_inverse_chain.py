@@ -2,23 +2,20 @@
 
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import inverse.direct
-import validation.run as run_module
 from forward.settings import Effects
 from inverse.absorption import attenuation_map, corrected_for_absorption
 from inverse.chain import prepared_sinogram
 from inverse.completion import CompletionWarning, amount_of, completed
 from inverse.drift import drift
-from inverse.maps import read_maps
+from inverse.interlace import at_half_steps
 from inverse.positions import on_set_points
 from inverse.recipe import Recipe
+from inverse.recipe_steps import SinogramSteps
 from inverse.recover import recover
 from inverse.refine import Status
 from inverse.rotation_axis import rotation_axis
@@ -29,40 +26,43 @@ from inverse.truncation import without_outside
 from inverse.volume import volume_of
 from inverse.zingers import without_zingers
 from phantoms.particle import Particle
-from validation.cli import app
-from validation.experiment import Experiment, ParticleList, load_experiment, load_recipe
+from validation.experiment import Experiment, ParticleList
 from validation.metrics import lattice_metrics
-from validation.run import read_others, run
 from validation.steps import simulate
 from xrdct.errors import InputError
 from xrdct.instrument import Geometry
 from xrdct.scan import Scan
 
-TINY = Path(__file__).parent / "data" / "tiny.toml"
 AXIS_UM = 0.6
 GRADIENT = {"core": 0.98, "surface": 0.85}
 MAPS = ("a_A", "a_esd_noise_A", "volume_fraction", "volume_fraction_esd_noise", "chi2_reduced")
 
 
-@lru_cache(maxsize=1)
-def measured():
-    """A window of 31 µm within 80 µm: particles inside and outside, jittering stages, an axis off
-    the middle, and the coarse and broad scans; half a second."""
+def experiment_of(scan, **others):
+    """Particles within 80 µm, jittering stages, an axis off the middle."""
     places = [(0.0, 0.0), (9.0, 3.0), (-6.0, 8.0), (-5.0, -9.0), (30.0, 5.0), (-12.0, 27.0)]
     particles = [Particle(centre_um=(*xy, 0.0), diameter_um=8.0, x=GRADIENT) for xy in places]
-    experiment = Experiment.model_validate({
+    return Experiment.model_validate({
         "sample": ParticleList(particles=tuple(particles)),
-        "scan": Scan(n_offsets=31, step_um=1.0, n_angles=48),
-        "scans": {
-            "coarse": Scan(n_offsets=29, step_um=3.0, n_angles=30),
-            "broad": Scan(n_offsets=25, step_um=6.0, n_angles=24),
-        },
+        "scan": scan,
+        "scans": others,
         "geometry": Geometry(n_channels=200, two_theta_min_deg=2.5, two_theta_max_deg=9.0),
         "motion": {"jitter_um": 0.05, "encoder_noise_um": 0.01, "axis_offset_um": AXIS_UM},
         "effects": Effects(),
         "seed": 5,
     })  # fmt: skip
-    return simulate(experiment)
+
+
+@lru_cache(maxsize=1)
+def measured():
+    """A window of 31 µm in them, and the coarse and broad scans; half a second."""
+    return simulate(
+        experiment_of(
+            Scan(n_offsets=31, step_um=1.0, n_angles=48),
+            coarse=Scan(n_offsets=29, step_um=3.0, n_angles=30),
+            broad=Scan(n_offsets=25, step_um=6.0, n_angles=24),
+        )
+    )
 
 
 def recipe(**sections):
@@ -335,73 +335,55 @@ def test_scans_that_are_not_there_are_asked_for(cut, there, name):
         recover(simulated.raw, others=others, recipe=recipe(truncation=cut))
 
 
-def test_an_interlaced_scan_is_refused():
-    raw = measured().raw
-    halves = replace(raw, scan=raw.scan.model_copy(update={"interlaced": True}))
-    with pytest.raises(InputError, match=r"pixels of half its step \(0.5 µm\)"):
-        recover(halves)
+@lru_cache(maxsize=1)
+def measured_interlaced():
+    """As above, window and coarse scan interlaced over 360°."""
+    turn = {"angle_range_deg": 360.0, "interlaced": True}
+    scan = Scan(n_offsets=15, step_um=2.0, n_angles=50, **turn)
+    coarse = Scan(n_offsets=15, step_um=6.0, n_angles=30, **turn)
+    return simulate(experiment_of(scan, coarse=coarse))
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A run of the smallest experiment by a recipe that uses its coarse scan."""
-    folder = tmp_path_factory.mktemp("tiny")
-    path = folder / "coarse.toml"
-    path.write_text(
-        "fixed_phases = [{ crystal = 'Li2MnO3' }]\n"
-        "[sinogram]\nregrid = true\n[truncation]\nmethod = 'coarse'\n"
+def test_an_interlaced_scan_is_merged_from_where_its_rays_passed():
+    # Truth: the functions called by hand, with encoder offsets less the drift and about the axis
+    # that rays at common set-points show.
+    simulated = measured_interlaced()
+    raw = simulated.raw
+    made = Recipe.model_validate(dict(raw.recipe))
+    whole = sinogram_of(raw, distance_m=made.calibration.distance_m)
+    turned = replace(whole, angles_rad=raw.readings.encoder_rotation_rad)
+    placed = on_set_points(turned, offsets_um=raw.readings.encoder_offset_um)
+    found = drift(placed, times_s=raw.readings.time_s, degree=1)
+    expected = at_half_steps(
+        replace(turned, axis_offset_um=found.axis_offset_um),
+        offsets_um=raw.readings.encoder_offset_um - found.displacement_um[:, None],
     )
-    experiment = load_experiment(TINY)
-    run(experiment, folder / "out", recipe=load_recipe(path), workers=1)
-    return experiment, path, folder / "out"
+    steps = {"regrid": True, "rotation_axis": "find", "drift_terms": 1}
+    wanted = made.model_copy(update={"sinogram": SinogramSteps(**steps)})
+    equal(prepared_sinogram(raw, others={}, recipe=wanted), expected)
+    # Without encoders it is the set-points that tell, and the axis is in the middle.
+    merged = at_half_steps(whole, offsets_um=raw.scan.projection_offsets_um)
+    equal(prepared_sinogram(raw, others={}, recipe=made), merged)
+    assert (merged.values.shape[:2], merged.step_um) == ((25, 29), 1.0)
 
 
-def assert_same_maps(one, other):
-    assert one.recipe == other.recipe
-    for name in (*MAPS, "status"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-
-
-def test_a_run_hands_on_the_linked_scans(tiny):
-    # Law: the run is the chain of its steps.
-    experiment, path, folder = tiny
-    simulated = simulate(experiment, workers=1)
-    stored = Recipe.model_validate(simulated.raw.recipe)
-    wanted = load_recipe(path).model_copy(update={"calibration": stored.calibration})
-    assert_same_maps(
-        read_maps(folder / "maps.h5"),
-        recover(simulated.raw, others=simulated.others, recipe=wanted),
+def test_surroundings_may_be_interlaced():
+    # Truth: both merged by hand, seen from infinitely far.
+    simulated = measured_interlaced()
+    made = Recipe.model_validate(
+        dict(simulated.raw.recipe) | {"truncation": {"method": "coarse", "parallax": False}}
     )
-
-
-def test_the_command_reads_the_linked_scans(tiny, tmp_path):
-    _, path, folder = tiny
-    maps = tmp_path / "maps.h5"
-    command = ["recover", str(folder / "scan.h5"), "-o", str(maps), "--recipe", str(path), "-q"]
-    result = CliRunner().invoke(app, command)
-    assert result.exit_code == 0, result.output
-    assert_same_maps(read_maps(maps), read_maps(folder / "maps.h5"))
-
-
-def test_scans_are_read_only_where_they_are_used(tiny):
-    _, path, folder = tiny
-    assert list(read_others(folder / "scan.h5", load_recipe(path))) == ["coarse"]
-    assert read_others(folder / "scan.h5", Recipe()) == {}
-
-
-def test_scans_of_frames_are_looked_for_beside(tiny, monkeypatch, tmp_path):
-    # Frames of other scans are not linked: they are found by name, if of the same experiment.
-    _, path, _ = tiny
-    hashes = {"frames.h5": "a", "frames_coarse.h5": "a"}
-    monkeypatch.setattr(run_module, "is_frame_scan", lambda _: True)
-    monkeypatch.setattr(
-        run_module, "read_frame_scan", lambda p: SimpleNamespace(experiment_hash=hashes[p.name])
-    )
-    monkeypatch.setattr(run_module, "integrated_frames", lambda p, *_, **__: p.name)
-    master = tmp_path / "frames.h5"
-    assert read_others(master, load_recipe(path)) == {}
-    (tmp_path / "frames_coarse.h5").touch()
-    assert read_others(master, load_recipe(path)) == {"coarse": "frames_coarse.h5"}
-    hashes["frames_coarse.h5"] = "b"
-    with pytest.raises(InputError, match=r"frames_coarse.h5 belongs to another experiment"):
-        read_others(master, load_recipe(path))
+    scans = [
+        at_half_steps(
+            sinogram_of(raw, distance_m=made.calibration.distance_m),
+            offsets_um=raw.scan.projection_offsets_um,
+        )
+        for raw in (simulated.raw, simulated.others["coarse"])
+    ]
+    expected = without_outside(scans[0], coarse=scans[1], parallax=False)
+    found = prepared_sinogram(simulated.raw, others=simulated.others, recipe=made)
+    equal(found, expected)
+    assert found.distance_m == np.inf
+    maps = recover(simulated.raw, others=simulated.others, recipe=made)
+    assert (maps.scan.n_offsets, maps.scan.step_um) == (29, 1.0)
+    assert lattice_metrics(maps, simulated.truth)["interior"]["rms_A"] < 5e-3

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from inverse.maps import ExampleFit, Maps, read_maps, write_maps
 from inverse.recipe import Calibration, FixedPhase, Recipe
+from inverse.region_table import RegionTable
 from xrdct.errors import InputError
 from xrdct.scan import Scan
 
@@ -26,6 +27,23 @@ def example():
     return ExampleFit(
         pixel=(1, 3), two_theta_deg=channels, observed=channels**2, esd=np.sqrt(channels),
         fitted=channels**2 + 0.1, background=0.0 * channels,
+    )  # fmt: skip
+
+
+def regions():
+    """Four regions in two particles, of two phases; one could not be refined."""
+    rng = np.random.default_rng(1)
+    label = np.full((5, 5), -1)
+    label[1:4, 1:4] = [[0, 0, 2], [0, 1, 2], [3, 3, 3]]
+    fraction = rng.random((4, 2))
+    fraction[2] = np.nan
+    return RegionTable(
+        phases=("LiMn2O4", "folder/other.cif"), label=label, particle=np.array([0, 0, 1, 2]),
+        shell=np.array([0, 1, 0, 0]), n_voxels=np.array([3, 1, 2, 3]),
+        n_lattices=np.array([1, 1, 2, 1]), depth_um=np.array([[0, 1], [1, 2], [0, 1], [0, 1.0]]),
+        amount=rng.random((4, 2)), weight_fraction=fraction,
+        weight_fraction_esd_noise=rng.random((4, 2)), weight_fraction_esd_total=rng.random((4, 2)),
+        a_A=rng.random(4), a_esd_noise_A=rng.random(4), chi2_reduced=rng.random(4),
     )  # fmt: skip
 
 
@@ -55,7 +73,7 @@ def same(one, other):
     """Compare two results field by field; NaN equals NaN."""
     for field in fields(one):
         a, b = getattr(one, field.name), getattr(other, field.name)
-        if isinstance(a, ExampleFit):
+        if isinstance(a, ExampleFit | RegionTable):
             same(a, b)
         elif isinstance(a, np.ndarray):
             assert a.dtype == b.dtype
@@ -72,6 +90,34 @@ def test_what_is_written_is_read(tmp_path, with_example):
     write_maps(original, path)
     same(original, read_maps(path))
     assert [p.name for p in path.parent.iterdir()] == ["maps.h5"]
+
+
+def test_regions_are_read_as_they_were_written(tmp_path):
+    # Law: reading inverts writing.
+    original = maps(regions=regions())
+    path = tmp_path / "maps.h5"
+    write_maps(original, path)
+    same(original, read_maps(path))
+
+
+def test_files_without_regions_stay_readable(tmp_path):
+    # The format before there were regions: the same, but for the group.
+    path = written(tmp_path, regions=regions())
+    with h5py.File(path, "r+") as file:
+        del file["entry/regions"]
+    same(maps(), read_maps(path))
+
+
+def test_weight_fractions_are_painted(tmp_path):
+    # By definition: every voxel of a region has its value, all others none.
+    table = regions()
+    with h5py.File(written(tmp_path, regions=table)) as file:
+        group = file["entry/regions/weight_fraction_map_1"]
+        assert group.attrs["NX_class"] == "NXdata"
+        image = group[group.attrs["signal"]][()]
+    for (iy, ix), number in np.ndenumerate(table.label):
+        expected = np.nan if number < 0 else table.weight_fraction[number, 1]
+        np.testing.assert_array_equal(image[iy, ix], expected)
 
 
 @given(values=arrays(float, (5, 5), elements=st.floats(allow_nan=True, allow_infinity=True)))
@@ -197,6 +243,30 @@ def set_format(text):
 )
 def test_files_of_another_kind_are_refused(tmp_path, change, rule):
     path = written(tmp_path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(InputError, match=rule) as caught:
+        read_maps(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (remove("entry/regions/amount"), "no dataset /entry/regions/amount"),
+        (link_away("entry/regions/a_A"), "no dataset /entry/regions/a_A"),
+        (remove("entry/regions/label"), "no group 'label'"),
+        (set_values("regions/shell", np.zeros(3)), r"has shape \(3,\)"),
+        (set_values("regions/amount", np.zeros((4, 3))), r"has shape \(4, 3\)"),
+        (set_values("regions/label/values", np.full((5, 5), 4)), "must lie within −1 and 3"),
+        (set_values("regions/label/values", np.full((5, 5), -2)), "must lie within −1 and 3"),
+        (set_text("regions/phases", '{"phases": []}'), "must be a list of names"),
+        (set_text("regions/phases", '{"phases": [1]}'), "must be a list of names"),
+        (set_text("regions/phases", "[]"), "is not a JSON object"),
+    ],
+)
+def test_damaged_regions_are_refused(tmp_path, change, rule):
+    path = written(tmp_path, regions=regions())
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(InputError, match=rule) as caught:

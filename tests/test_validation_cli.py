@@ -161,7 +161,14 @@ def test_run_equals_its_steps(call, results, tmp_path, workers):
     with h5py.File(tmp_path / "all/maps.h5") as ours, h5py.File(results / "maps.h5") as theirs:
         maps = [name for name, item in ours["entry"].items() if isinstance(item, h5py.Group)]
         maps.remove("example")
+        maps.remove("regions")
         assert len(maps) == 8
+        tables = [name for name in ours["entry/regions"] if name != "phases"]
+        assert len(tables) > 10
+        for name in tables:
+            one, other = (file[f"entry/regions/{name}"] for file in (ours, theirs))
+            if isinstance(one, h5py.Dataset):
+                assert one[()].tobytes() == other[()].tobytes()
         for name in maps:
             one, other = (file[f"entry/{name}/values"][()] for file in (ours, theirs))
             assert one.tobytes() == other.tobytes()
@@ -175,7 +182,10 @@ def test_run_tells_one_line_per_phase_and_where_the_report_is(call, tmp_path):
     lines = out.splitlines()
     assert code == 0
     assert lines[0].startswith("LiMn2O4: interior ")
-    assert lines[1:] == [f"report: {tmp_path / 'out' / 'report.html'}"]
+    assert [line.split(",")[0] for line in lines[1:-1]] == [
+        f"{phase}: weight fraction" for phase in ("LiMn2O4", "Li2MnO3")
+    ]
+    assert lines[-1:] == [f"report: {tmp_path / 'out' / 'report.html'}"]
     steps = [line.removesuffix(" …") for line in err.splitlines()]
     assert steps == ["phantom", "simulate", "truth", "reconstruct", "refine"]
 

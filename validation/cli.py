@@ -140,8 +140,9 @@ def recover(
     from inverse.maps import write_maps
     from inverse.recover import recover as recover_maps
     from validation.experiment import load_recipe
+    from validation.integrated_files import chosen_recipe
     from validation.outputs import check_outputs
-    from validation.run import chosen_recipe, read_others, read_patterns
+    from validation.run import read_others, read_patterns
 
     given = load_recipe(recipe) if recipe else None
     check_outputs([output], force=force, inputs=[scan, *([recipe] if recipe else [])])
@@ -165,18 +166,24 @@ def integrate(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Integrate a raw scan of detector frames to patterns, which `recover` takes up."""
+    """Integrate a raw scan of detector frames to patterns, which `recover` takes up.
+
+    Frames of further scans that lie beside it, coarse and broad, are integrated too, to files that
+    the patterns link to.
+    """
     from validation.experiment import load_recipe
+    from validation.integrated_files import write_integrated
     from validation.outputs import check_outputs
-    from validation.run import integrated_frames
-    from xrdct.rawfile import write_raw_scan
 
     given = load_recipe(recipe) if recipe else None
     check_outputs([output], force=force, inputs=[scan, *([recipe] if recipe else [])])
     with _progress(quiet) as progress:
-        raw = integrated_frames(scan, given, workers=workers, progress=progress)
-        write_raw_scan(raw, output)
+        raw, linked = write_integrated(
+            scan, output, given, force=force, workers=workers, progress=progress
+        )
     _say(f"{raw.scan.n_points} frames integrated, written to {output}", quiet)
+    for name, path in linked.items():
+        _say(f"linked to {name} scan {path}", quiet)
 
 
 @app.command()

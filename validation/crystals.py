@@ -40,6 +40,8 @@ def check_recipe(recipe: Recipe, *, folder: Path, key: str = "") -> None:
         check_crystal(phase.crystal, key=f"{key}fixed_phases[{i}].crystal", folder=folder)
         if phase.crystal in {other.crystal for other in recipe.fixed_phases[:i]}:
             raise InputError(f"{key}fixed_phases[{i}].crystal: {phase.crystal} is listed twice")
+    for i, looked_for in enumerate(recipe.regions.phases):
+        check_crystal(looked_for.crystal, key=f"{key}regions.phases[{i}].crystal", folder=folder)
 
 
 def _check_refined(phase: RefinedPhase, *, key: str, folder: Path) -> None:
@@ -86,11 +88,24 @@ def placed(source: str, *, folder: Path) -> str:
 
 def placed_recipe(recipe: Recipe, *, folder: Path) -> Recipe:
     """Return the recipe with whole paths to its CIF files."""
-    phase, fixed = recipe.phase, recipe.fixed_phases
+    phase, fixed, regions = recipe.phase, recipe.fixed_phases, recipe.regions
     update = {
         "phase": phase.model_copy(update={"crystal": placed(phase.crystal, folder=folder)}),
         "fixed_phases": tuple(
             p.model_copy(update={"crystal": placed(p.crystal, folder=folder)}) for p in fixed
+        ),
+        "regions": regions.model_copy(
+            update={
+                "phases": tuple(
+                    p.model_copy(
+                        update={
+                            "crystal": placed(p.crystal, folder=folder),
+                            "name": p.name or phase_name(p.crystal),
+                        }
+                    )
+                    for p in regions.phases
+                )
+            }
         ),
     }
     return recipe.model_copy(update=update)

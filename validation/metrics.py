@@ -6,6 +6,7 @@ figures. A voxel that should have been recovered and was not is counted, never l
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from inverse.maps import Maps
 from inverse.refine import Status
-from validation.truth import Truth
+from inverse.region_table import RegionTable
+from phantoms.sample import SPINEL
+from validation.crystals import phase_name
+from validation.truth import Truth, with_masses
 from xrdct.errors import InputError
 from xrdct.normal import SIGMA_PER_MAD
 
@@ -25,15 +29,19 @@ def lattice_metrics(maps: Maps, truth: Truth) -> dict[str, dict[str, Any]]:
 
     Raises InputError where maps and truth lie on different grids.
     """
+    _check_grids(maps, truth)
+    return {
+        "interior": _figures(maps, truth, truth.interior),
+        "eroded": _figures(maps, truth, truth.eroded),
+    }
+
+
+def _check_grids(maps: Maps, truth: Truth) -> None:
     if maps.a_A.shape != truth.a_A.shape or maps.scan.step_um != truth.scan.step_um:
         raise InputError(
             f"maps of {maps.a_A.shape} voxels of {maps.scan.step_um} µm cannot be compared with "
             f"a truth of {truth.a_A.shape} voxels of {truth.scan.step_um} µm"
         )
-    return {
-        "interior": _figures(maps, truth, truth.interior),
-        "eroded": _figures(maps, truth, truth.eroded),
-    }
 
 
 def scored_voxels(truth: Truth, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -65,6 +73,84 @@ def _figures(maps: Maps, truth: Truth, region: NDArray[np.bool_]) -> dict[str, A
         "std_z": float(np.std(z_total)),
         "std_z_noise": float(np.std(z_noise)),
     }
+
+
+def weight_fraction_metrics(maps: Maps, truth: Truth) -> dict[str, dict[str, Any]]:
+    """Return the figures of weight fractions by phase, over all regions and by depth shell.
+
+    Empty where the maps have no regions. Raises InputError where maps and truth lie on different
+    grids.
+    """
+    table = maps.regions
+    if table is None:
+        return {}
+    _check_grids(maps, truth)
+    true = true_weight_fractions(table, truth)
+    everywhere = np.ones(table.shell.shape, bool)
+    return {
+        phase_name(phase): {
+            "all": _fraction_figures(table, true, column, everywhere),
+            "shells": {
+                f"{low:g}-{high:g} um": _fraction_figures(
+                    table, true, column, np.all(table.depth_um == (low, high), axis=1)
+                )
+                for low, high in np.unique(table.depth_um, axis=0)
+            },
+        }
+        for column, phase in enumerate(table.phases)
+    }
+
+
+def true_weight_fractions(table: RegionTable, truth: Truth) -> Floats:
+    """Return the weight fractions of the table's phases in the same voxels, (region, phase).
+
+    They are shares in the mass of all there is, also of phases that were not looked for. The
+    refined phase stands for the spinel; others go by the names of their crystals, as CIF files may
+    be named from elsewhere.
+    """
+    inside = table.label >= 0
+    region = table.label[inside]
+    per_voxel = with_masses(truth, folder=Path()).mass_g_per_cm3 or {}
+    masses = {
+        phase_name(phase): np.bincount(region, np.nan_to_num(mass[inside]), table.shell.size)
+        for phase, mass in per_voxel.items()
+    }
+    total = np.sum(list(masses.values()), axis=0)
+    names = (SPINEL, *map(phase_name, table.phases[1:]))
+    absent = np.zeros(table.shell.size)
+    found = np.stack([masses.get(name, absent) for name in names], axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(found / total[:, None])
+
+
+def _fraction_figures(
+    table: RegionTable, true: Floats, column: int, asked: NDArray[np.bool_]
+) -> dict[str, Any]:
+    recovered = asked & np.isfinite(table.weight_fraction[:, column]) & np.isfinite(true[:, column])
+    value, expected = table.weight_fraction[recovered, column], true[recovered, column]
+    figures: dict[str, Any] = {
+        "n_regions": int(recovered.sum()),
+        "n_not_recovered": int(asked.sum() - recovered.sum()),
+        "n_voxels": int(table.n_voxels[recovered].sum()),
+    }
+    if value.size == 0:
+        return figures
+    error = value - expected
+    figures |= {
+        "true_mean": float(np.mean(expected)),
+        "bias": float(np.mean(error)),
+        "rms": float(np.sqrt(np.mean(error**2))),
+        "robust_sigma": robust_sigma(error),
+    }
+    esd_total = table.weight_fraction_esd_total[recovered, column]
+    esd_noise = table.weight_fraction_esd_noise[recovered, column]
+    if np.all(esd_noise > 0.0):  # of a single phase nothing can be wrong
+        figures |= {
+            "mean_z": float(np.mean(error / esd_total)),
+            "std_z": float(np.std(error / esd_total)),
+            "std_z_noise": float(np.std(error / esd_noise)),
+        }
+    return figures
 
 
 def robust_sigma(values: Floats) -> float:

@@ -27,7 +27,9 @@ from validation.figures import (
     timing_figure,
     truth_map_figure,
 )
+from validation.figures_fractions import fractions_figure
 from validation.figures_style import png
+from validation.report_fractions import HEADINGS, fraction_summary, fraction_table
 from validation.report_words import count, duration, plain, score_table, summary
 from validation.truth import Truth
 from xrdct.errors import InputError
@@ -81,11 +83,15 @@ def write_report(maps: Maps, *, truth: Truth, metrics: Mapping[str, Any], path: 
         lstrip_blocks=True,
     )
     headings, rows = score_table(metrics["lattice"])
+    fractions = metrics.get("weight_fraction", {})
     page = environment.get_template("report.html").render(
         experiment=str(metrics["experiment"]),
         summaries=[summary(phase, regions) for phase, regions in metrics["lattice"].items()],
         headings=headings,
         rows=rows,
+        fraction_summary=fraction_summary(fractions),
+        fraction_headings=HEADINGS,
+        fraction_rows=fraction_table(fractions),
         statuses=_statuses(maps, truth),
         images=_images(maps, truth, metrics),
         least_percent=f"{100.0 * maps.recipe.min_volume_fraction:g}",
@@ -124,6 +130,8 @@ def _images(maps: Maps, truth: Truth, metrics: Mapping[str, Any]) -> dict[str, s
         "fit": fit_figure(maps),
         "timing": timing_figure(metrics["timing_s"]),
     }
+    if metrics.get("weight_fraction"):
+        figures["fractions"] = fractions_figure(maps, truth=truth)
     return {
         name: f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
         for name, figure in figures.items()

@@ -7,22 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from inverse.frame_patterns import patterns_of_frames
 from inverse.maps import Maps, read_maps, write_maps
 from inverse.recipe import Recipe
 from inverse.recover import recover
-from validation.complaints import sentence
 from validation.experiment import Experiment
 from validation.frame_files import write_frames
+from validation.integrated_files import chosen_recipe, integrated_frames, write_integrated
 from validation.outputs import other_scan_path, prepare_folder
 from validation.report import write_report
 from validation.scorecard import scorecard, write_metrics
 from validation.steps import Simulated, experiment_hash, simulate
 from validation.truthfile import read_truth, write_truth
 from xrdct.errors import InputError
-from xrdct.framefile import FrameScan, is_frame_scan, read_frame_scan
+from xrdct.framefile import is_frame_scan, read_frame_scan
 from xrdct.rawfile import (
     RawScan,
     experiment_hash_of,
@@ -220,21 +217,6 @@ def read_others(
     return others
 
 
-def integrated_frames(
-    path: Path,
-    recipe: Recipe | None,
-    *,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> RawScan:
-    """Return the patterns of a raw scan of frames, by ``recipe`` or by its own."""
-    frames = read_frame_scan(path)
-    return patterns_of_frames(
-        frames, recipe=chosen_recipe(frames, recipe), workers=workers,
-        progress=lambda fraction: progress("integrate", fraction) if progress else None,
-    )  # fmt: skip
-
-
 def _measured_in_frames(
     experiment: Experiment,
     files: RunFiles,
@@ -244,8 +226,8 @@ def _measured_in_frames(
     progress: Progress | None,
 ) -> RawScan:
     """Write the frames of all scans, and the truth; then integrate them."""
-    others = {name: files.other_scan(name) for name in experiment.scans}
-    for stale in (files.metrics, files.report, files.maps, files.scan, *others.values()):
+    others = map(files.other_scan, experiment.scans)
+    for stale in (files.metrics, files.report, files.maps, files.scan, *others):
         if force:
             stale.unlink(missing_ok=True)
     if force or not (files.frames.exists() and files.truth.exists()):
@@ -253,11 +235,9 @@ def _measured_in_frames(
             experiment, files.frames, truth=files.truth, force=force, workers=workers,
             progress=progress,
         )  # fmt: skip
-    for name, path in others.items():
-        frames = read_frame_scan(other_scan_path(files.frames, name))
-        write_raw_scan(patterns_of_frames(frames, workers=workers), path)
-    raw = integrated_frames(files.frames, None, workers=workers, progress=progress)
-    write_raw_scan(raw, files.scan, linked=others)
+    raw, _ = write_integrated(
+        files.frames, files.scan, force=force, workers=workers, progress=progress
+    )
     return raw
 
 
@@ -293,24 +273,6 @@ def _recovered(
     maps = recover(raw, others=others, recipe=wanted, workers=workers, progress=progress)
     write_maps(maps, files.maps)
     return maps
-
-
-def chosen_recipe(raw: RawScan | FrameScan, recipe: Recipe | None) -> Recipe:
-    """Return ``recipe`` with the scan's calibration where it brings none, or the scan's own.
-
-    Raises InputError where the recipe stored with the scan is not valid.
-    """
-    try:
-        stored = Recipe.model_validate(raw.recipe)
-    except ValidationError as error:
-        raise InputError(
-            f"the recipe stored with the scan is not valid: {sentence(error, raw.recipe, Recipe)}"
-        ) from error
-    if recipe is None:
-        return stored
-    if recipe.calibration is None:
-        return recipe.model_copy(update={"calibration": stored.calibration})
-    return recipe
 
 
 def validate_files(

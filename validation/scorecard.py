@@ -11,9 +11,9 @@ from typing import Any
 
 from inverse.maps import Maps
 from validation.crystals import phase_name
-from validation.metrics import lattice_metrics
+from validation.metrics import lattice_metrics, weight_fraction_metrics
 from validation.steps import experiment_hash
-from validation.truth import Truth
+from validation.truth import Truth, with_masses
 from validation.truthfile import KnownTruth
 from xrdct.errors import InputError
 
@@ -29,8 +29,10 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
     experiment = known.experiment
     if maps.experiment_hash != experiment_hash(experiment):
         raise InputError("the maps and the truth come from different experiments")
-    truth = known.on_grid_of(maps.scan)
+    truth, measured = known.on_grid_of(maps.scan), known.measured_as(maps.scan)
     lattice = {phase_name(maps.phase): lattice_metrics(maps, truth)}
+    truth = with_masses(truth, folder=experiment.folder)
+    weight_fraction = weight_fraction_metrics(maps, truth)
     timing = {
         "phantom": known.timing_s.get("phantom", 0.0),
         "simulate": known.timing_s.get("simulate", 0.0),
@@ -47,13 +49,14 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
         "seed": experiment.seed,
         "versions": dict(maps.versions),
         "scan": {
-            "n_points": maps.scan.n_points,
-            "beam_time_s": maps.scan.beam_time_s,
+            "n_points": measured.n_points,
+            "beam_time_s": measured.beam_time_s,
             "mode": experiment.mode,
         },
         "timing_s": timing | {"total": sum(timing.values())},
         "peak_memory_MB": peak_memory_MB(),
         "lattice": lattice,
+        "weight_fraction": weight_fraction,
     }
     return metrics, truth
 
@@ -77,6 +80,8 @@ def summary(metrics: dict[str, Any]) -> str:
     for phase, regions in metrics["lattice"].items():
         told = (_told(region, figures) for region, figures in regions.items())
         lines.append(f"{phase}: {'; '.join(told)}")
+    for phase, figures in metrics.get("weight_fraction", {}).items():
+        lines.append(f"{phase}: weight fraction, {_told_fraction(figures['all'])}")
     return "\n".join(lines)
 
 
@@ -87,3 +92,13 @@ def _told(region: str, figures: dict[str, Any]) -> str:
         f"{region} {figures['n_voxels']} voxels, bias {figures['bias_A'] * 1e3:+.3f} mÅ, "
         f"RMS {figures['rms_A'] * 1e3:.3f} mÅ, std z {figures['std_z']:.2f}"
     )
+
+
+def _told_fraction(figures: dict[str, Any]) -> str:
+    if "rms" not in figures:
+        return "no region to compare"
+    text = (
+        f"{figures['n_regions']} regions, true mean {figures['true_mean']:.2%}, "
+        f"bias {figures['bias']:+.2%}, RMS {figures['rms']:.2%}"
+    )
+    return text + (f", std z {figures['std_z']:.2f}" if "std_z" in figures else "")

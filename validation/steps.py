@@ -13,6 +13,7 @@ from time import perf_counter
 from forward.instrument import TrueInstrument
 from forward.simulate import simulate_scan
 from inverse.frame_patterns import calibrated_geometry, integrated_scan
+from inverse.interlace import half_step_scan
 from inverse.recipe import Recipe
 from validation.calibration import with_calibration
 from validation.experiment import Experiment
@@ -78,7 +79,7 @@ def known_truth(lab: Laboratory, *, workers: int | None = None) -> Truth:
     """Return the truth on the grid of the maps, as it is halfway through the scan."""
     experiment = lab.experiment
     return truth_on_grid(
-        lab.sample_at(0.5 * experiment.scan.beam_time_s), scan=experiment.scan,
+        lab.sample_at(0.5 * experiment.scan.beam_time_s), scan=half_step_scan(experiment.scan),
         beam_height_um=experiment.beam.height_um if experiment.effects.beam_size else 0.0,
         workers=workers,
     )  # fmt: skip

@@ -7,14 +7,16 @@ until the answer no longer changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phantoms.sample import Layers, Sample, radial_layers
+from phantoms.sample import SPINEL, Layers, Sample, radial_layers
 from validation.truth_kernel import rasterise
 from xrdct.compiled import threaded
+from xrdct.crystal_source import find_crystal
 from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scan import Scan
 
@@ -58,6 +60,9 @@ class Truth:
     """Interior, and all eight neighbours interior in the same particle."""
     two_lattices: Bools
     """More than one lattice of the spinel: scored apart."""
+    mass_g_per_cm3: dict[str, Floats] | None = None
+    """Mass of every phase over the voxel's volume, the spinel first; None where a file does not
+    tell (:func:`with_masses` has an estimate)."""
 
 
 def truth_on_grid(
@@ -72,11 +77,12 @@ def truth_on_grid(
     visible = Sample(
         tuple(sample.particles[i] for i in numbers), z_um=sample.z_um, crystals=sample.crystals
     )
-    sums = _Sums.empty(scan.n_offsets, len(visible.extra_phases))
+    n_columns = len(visible.extra_phases) + 1  # and the mass of the spinel
+    sums = _Sums.empty(scan.n_offsets, n_columns)
     layers = radial_layers(visible, layer_um=_LAYER_UM)
     unsettled = np.ones((scan.n_offsets, scan.n_offsets), bool)
     for subdivision in _SUBDIVISIONS:
-        finer = _Sums.empty(scan.n_offsets, len(visible.extra_phases))
+        finer = _Sums.empty(scan.n_offsets, n_columns)
         _sum_points(
             finer, visible, layers, unsettled, scan=scan, beam_height_um=beam_height_um,
             subdivision=subdivision, workers=workers,
@@ -99,18 +105,18 @@ class _Sums:
     moment: Floats
     """Σ volume · a, same shape."""
     extra: Floats
-    """Further phases, shape (y, x, phase)."""
+    """Further phases, and last the mass of the spinel in g/cm³, shape (y, x, phase + 1)."""
     best_share: Floats
     """Largest share of a pixel inside one particle's outline."""
     best: NDArray[np.int64]
     """That particle, or −1."""
 
     @classmethod
-    def empty(cls, n: int, n_extra: int) -> _Sums:
+    def empty(cls, n: int, n_columns: int) -> _Sums:
         return cls(
             np.zeros((n, n, N_BRANCHES)),
             np.zeros((n, n, N_BRANCHES)),
-            np.zeros((n, n, n_extra)),
+            np.zeros((n, n, n_columns)),
             np.zeros((n, n)),
             np.full((n, n), -1, np.int64),
         )
@@ -149,13 +155,14 @@ def _sum_points(
     heights_um = sample.z_um + nodes * beam_height_um / FWHM_PER_SIGMA
     n_particles = len(sample.particles)
     layer_start = np.searchsorted(layers.particle, np.arange(n_particles + 1)).astype(np.int64)
-    extra_fraction = np.ascontiguousarray(layers.extra_fraction)
+    mass = (layers.fraction_low + layers.fraction_high) * layers.spinel_density_g_per_cm3
+    extra = np.ascontiguousarray(np.column_stack([layers.extra_fraction, mass]))
 
     def rows(first: int, last: int) -> None:
         rasterise(
             first, last, wanted, sample.centres_um, sample.radii_um, layer_start,
             layers.r_outer_um, layers.a_low_A, layers.a_high_A, layers.fraction_low,
-            layers.fraction_high, layers.branch, extra_fraction, heights_um,
+            layers.fraction_high, layers.branch, extra, heights_um,
             weights / weights.sum(), scan.step_um, subdivision, sums.volume, sums.moment,
             sums.extra, sums.best_share, sums.best,
         )  # fmt: skip
@@ -165,7 +172,8 @@ def _sum_points(
 
 def _truth(sums: _Sums, sample: Sample, numbers: NDArray[np.int64], scan: Scan) -> Truth:
     volume, moment, best = sums.volume, sums.moment, sums.best
-    interior = _interior(volume, sums.extra, sums.best_share)
+    extra, mass = sums.extra[:, :, :-1], sums.extra[:, :, -1]
+    interior = _interior(volume, extra, sums.best_share)
     with np.errstate(invalid="ignore", divide="ignore"):
         lattice_a_A = moment / volume
         a_A = moment.sum(axis=2) / volume.sum(axis=2)
@@ -176,15 +184,37 @@ def _truth(sums: _Sums, sample: Sample, numbers: NDArray[np.int64], scan: Scan) 
         volume_fraction=volume.sum(axis=2),
         lattice_a_A=np.moveaxis(lattice_a_A, 2, 0),
         lattice_fraction=np.moveaxis(volume, 2, 0),
-        extra_fraction={
-            name: sums.extra[:, :, i].copy() for i, name in enumerate(sample.extra_phases)
-        },
+        extra_fraction={name: extra[:, :, i].copy() for i, name in enumerate(sample.extra_phases)},
         particle=np.where(best >= 0, numbers[best], -1) if numbers.size else best,
         depth_um=_depth(sample, best, scan),
         interior=interior,
         eroded=eroded(interior, best),
         two_lattices=np.nan_to_num(shares).max(axis=2) < ONE_LATTICE_SHARE,
+        mass_g_per_cm3={SPINEL: mass.copy()}
+        | {
+            name: extra[:, :, i] * sample.crystals[name].density_g_per_cm3
+            for i, name in enumerate(sample.extra_phases)
+        },
     )
+
+
+def with_masses(truth: Truth, *, folder: Path) -> Truth:
+    """Return the truth with the masses of its phases, estimated where they are not known.
+
+    Of the spinel the composition is then taken for LiMn2O4, which has up to 5 % more mass in its
+    cell than what holds less lithium or manganese. CIF files are named from ``folder``.
+    """
+    if truth.mass_g_per_cm3 is not None:
+        return truth
+    crystal = find_crystal(SPINEL)
+    with np.errstate(invalid="ignore"):
+        denser = (crystal.cell_A_deg[0] / truth.lattice_a_A) ** 3
+        spinel = crystal.density_g_per_cm3 * np.nansum(truth.lattice_fraction * denser, axis=0)
+    others = {
+        name: fraction * find_crystal(name, folder=folder).density_g_per_cm3
+        for name, fraction in truth.extra_fraction.items()
+    }
+    return replace(truth, mass_g_per_cm3={SPINEL: spinel} | others)
 
 
 def _interior(volume: Floats, extra: Floats, best_share: Floats) -> Bools:

@@ -10,9 +10,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from forward.instrument import TrueInstrument
+from inverse.interlace import half_step_scan
 from validation.experiment import Experiment
 from validation.laboratory import middle_sample
 from validation.truth import N_BRANCHES, Truth, truth_on_grid
@@ -34,6 +36,8 @@ from xrdct.hdf5 import (
 from xrdct.scan import Scan
 from xrdct.versions import versions
 
+Floats = NDArray[np.float64]
+
 FORMAT = "xrdct-twin truth 1"
 _IMAGES = ("a_A", "volume_fraction", "depth_um")
 _FLAGS = ("interior", "eroded", "two_lattices")
@@ -47,6 +51,11 @@ class KnownTruth:
     truth: Truth
     experiment: Experiment
     timing_s: Mapping[str, float]
+
+    def measured_as(self, scan: Scan) -> Scan:
+        """Return the scan that was measured for maps of ``scan``: that one, or interlaced."""
+        measured = self.experiment.all_scans().values()
+        return next((own for own in measured if half_step_scan(own) == scan), scan)
 
     def on_grid_of(self, scan: Scan) -> Truth:
         """Return the truth on the grid of ``scan``, drawn anew where it is not the stored one."""
@@ -84,11 +93,34 @@ def write_truth(
             write_image(entry, name, getattr(truth, name), position_um=position_um)
         for name in _STACKS:
             entry[name] = getattr(truth, name)
-        extra = nexus_group(entry, "extra_fraction", "NXcollection")
-        for number, (phase, fraction) in enumerate(truth.extra_fraction.items()):
-            write_image(extra, f"phase_{number}", fraction, position_um=position_um)
-            # The phase may be the path of a CIF file, which is no name for a group.
-            write_text(extra, f"phase_{number}/phase", phase)
+        _write_phases(entry, "extra_fraction", truth.extra_fraction, position_um, units="")
+        if truth.mass_g_per_cm3 is not None:
+            _write_phases(entry, "mass", truth.mass_g_per_cm3, position_um, units="g/cm3")
+
+
+def _write_phases(
+    entry: h5py.Group, name: str, maps: Mapping[str, Floats], position_um: Floats, *, units: str
+) -> None:
+    """Write one map for each phase."""
+    group = nexus_group(entry, name, "NXcollection")
+    for number, (phase, values) in enumerate(maps.items()):
+        write_image(group, f"phase_{number}", values, position_um=position_um, units=units)
+        # The phase may be the path of a CIF file, which is no name for a group.
+        write_text(group, f"phase_{number}/phase", phase)
+
+
+def _read_phases(
+    entry: h5py.Group, name: str, shape: tuple[int, int], path: Path
+) -> dict[str, Floats]:
+    """Read one map for each phase, in the order in which they were written."""
+    group = own_group(entry, name, path)
+    found = {}
+    for child in sorted(group, key=lambda text: (len(text), text)):
+        image = own_group(group, child, path)
+        found[own_text(image, "phase", path)] = own_array(image, "values", shape, path).astype(
+            float
+        )
+    return found
 
 
 def read_truth(path: Path) -> KnownTruth:
@@ -103,15 +135,10 @@ def read_truth(path: Path) -> KnownTruth:
             return own_array(own_group(parent, name, path), "values", shape, path)
 
         stacks = {n: own_array(entry, n, (N_BRANCHES, *shape), path) for n in _STACKS}
-        extra = own_group(entry, "extra_fraction", path)
         truth = Truth(
             scan=scan,
-            extra_fraction={
-                own_text(own_group(extra, name, path), "phase", path): image(extra, name).astype(
-                    float
-                )
-                for name in extra
-            },
+            extra_fraction=_read_phases(entry, "extra_fraction", shape, path),
+            mass_g_per_cm3=_read_phases(entry, "mass", shape, path) if "mass" in entry else None,
             particle=image(entry, "particle").astype(np.int64),
             **{name: image(entry, name).astype(float) for name in _IMAGES},
             **{name: image(entry, name).astype(bool) for name in _FLAGS},
