@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inverse.maps import ExampleFit, Maps
 from inverse.recipe import Recipe
 from inverse.refine import LatticeModel, Refinement, Status
-from inverse.roughness import amount_error, lattice_error_A
+from inverse.roughness import APART, amount_error, lattice_error_A
 from inverse.shared import Shared, fitted_patterns
 from xrdct.rawfile import RawScan
 
@@ -36,6 +36,7 @@ def maps_of(raw: RawScan, recipe: Recipe, fitted: Fitted) -> Maps:
     inflation = np.sqrt(np.maximum(refined.chi2_reduced, 1.0))
     a_misfit_A = _spread(refined.a_esd_A * inflation, measured)
     amount_misfit = _spread(refined.scale_esd * inflation, measured)
+    apart = 2 * APART if raw.scan.interlaced else APART
     status = np.where(measured, 0.0, float(Status.NOT_MEASURED))
     status[measured] = refined.status
     return Maps(
@@ -43,10 +44,10 @@ def maps_of(raw: RawScan, recipe: Recipe, fitted: Fitted) -> Maps:
         scan=raw.scan,
         a_A=a_A,
         a_esd_noise_A=_spread(refined.a_esd_A, measured),
-        a_esd_total_A=np.maximum(a_misfit_A, lattice_error_A(a_A, amount=amount)),
+        a_esd_total_A=np.maximum(a_misfit_A, lattice_error_A(a_A, amount=amount, apart=apart)),
         volume_fraction=amount,
         volume_fraction_esd_noise=_spread(refined.scale_esd, measured),
-        volume_fraction_esd_total=np.maximum(amount_misfit, amount_error(amount)),
+        volume_fraction_esd_total=np.maximum(amount_misfit, amount_error(amount, apart=apart)),
         chi2_reduced=_spread(refined.chi2_reduced, measured),
         status=status,
         example=fitted.example,

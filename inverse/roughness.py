@@ -7,13 +7,15 @@ as no lattice parameter inside a particle does. The mixed second difference over
 
 vanishes on every surface p(x) + q(y) + c·x·y, and for independent errors of standard deviation σ
 has standard deviation σ itself. Every *other* pixel, because interpolation correlates neighbours;
-two pixels apart their errors are nearly independent. Only patches of 5 × 5 pixels full of material
-count, so that no border between particles does, and σ is taken from the median of |r|.
+two pixels apart their errors are nearly independent. Where pixels are half a step wide, every
+fourth takes the place of every other. Only patches that hold the whole operator, 5 × 5 pixels or
+9 × 9, and are full of material count, so that no border between particles does, and σ is taken from
+the median of |r|.
 
 A streak of given strength shifts a line the more the less material answers it: the error of a
 lattice parameter is scaled with 1/amount.
 
-What is smooth over five pixels (blur, parallax, a halo) is not seen.
+What is smooth over such a patch (blur, parallax, a halo) is not seen.
 
 Source: Immerkær, Comput. Vis. Image Underst. 64 (1996) 300, for the operator.
 """
@@ -30,40 +32,45 @@ Floats = NDArray[np.float64]
 _FULL_SHARE = 0.5
 """Of the amount that a tenth of the material exceeds: what counts as full of material."""
 _FEWEST_PATCHES = 50
+APART = 2
+"""Pixels from one independent error to the next, where a pixel is a step wide."""
 
 
-def full_patches(amount: Floats) -> NDArray[np.bool_]:
-    """Return the pixels whose 5 × 5 neighbourhood is full of material (NaN counts as empty)."""
+def full_patches(amount: Floats, *, apart: int = APART) -> NDArray[np.bool_]:
+    """Return the pixels about which a patch is full of material (NaN counts as empty).
+
+    A patch reaches ``apart`` pixels to every side.
+    """
     present = np.nan_to_num(amount)
     if not np.any(present > 0.0):
         return np.zeros(amount.shape, bool)
     typical = np.percentile(present[present > 0.0], 90.0)
-    least = minimum_filter(present, 5, mode="constant", cval=0.0)
+    least = minimum_filter(present, 2 * apart + 1, mode="constant", cval=0.0)
     return np.asarray(least > _FULL_SHARE * typical)
 
 
-def rough_error(values: Floats, *, patches: NDArray[np.bool_]) -> float:
-    """Return the standard deviation of pixel-to-pixel errors in ``patches``, 0 if too few."""
+def rough_error(values: Floats, *, patches: NDArray[np.bool_], apart: int = APART) -> float:
+    """Return the standard deviation of errors ``apart`` pixels from each other, 0 if too few."""
     if patches.sum() < _FEWEST_PATCHES:
         return 0.0
-    stencil = np.zeros((5, 5))
-    stencil[::2, ::2] = np.outer((1.0, -2.0, 1.0), (1.0, -2.0, 1.0)) / 6.0
+    stencil = np.zeros((2 * apart + 1, 2 * apart + 1))
+    stencil[::apart, ::apart] = np.outer((1.0, -2.0, 1.0), (1.0, -2.0, 1.0)) / 6.0
     difference = convolve(np.nan_to_num(values), stencil, mode="constant")
     return float(SIGMA_PER_MAD * np.median(np.abs(difference[patches])))
 
 
-def lattice_error_A(a_A: Floats, *, amount: Floats) -> Floats:
+def lattice_error_A(a_A: Floats, *, amount: Floats, apart: int = APART) -> Floats:
     """Return the estimated error of each pixel's lattice parameter, c/amount, shape (y, x).
 
     ``amount`` is the volume fraction. c is the roughness of a, times the median amount there.
     """
-    patches = full_patches(np.where(np.isfinite(a_A), amount, 0.0))
-    error = rough_error(a_A, patches=patches)
+    patches = full_patches(np.where(np.isfinite(a_A), amount, 0.0), apart=apart)
+    error = rough_error(a_A, patches=patches, apart=apart)
     strength = error * float(np.median(amount[patches])) if patches.any() else 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(strength / amount)
 
 
-def amount_error(amount: Floats) -> float:
+def amount_error(amount: Floats, *, apart: int = APART) -> float:
     """Return the estimated error of a map of amounts, the same for every pixel."""
-    return rough_error(amount, patches=full_patches(amount))
+    return rough_error(amount, patches=full_patches(amount, apart=apart), apart=apart)

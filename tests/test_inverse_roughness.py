@@ -18,6 +18,18 @@ def test_independent_errors_give_their_standard_deviation():
     assert rough_error(noise, patches=EVERYWHERE) == pytest.approx(0.7, rel=5.3 * 0.018)
 
 
+def test_errors_that_reach_twice_as_far_need_twice_the_distance():
+    # Law: a map whose every pixel stands four times, 2 × 2, is the map of half as many pixels: the
+    # same operator at twice the distance sees the same errors. One in four patches is independent.
+    noise = np.kron(np.random.default_rng(5).normal(0.0, 0.7, (N // 2, N // 2)), np.ones((2, 2)))
+    inner = np.zeros((N, N), bool)
+    inner[4:-4, 4:-4] = True
+    found = rough_error(noise, patches=inner, apart=4)
+    assert found == pytest.approx(0.7, rel=5.3 * 0.036)
+    once = rough_error(noise[::2, ::2], patches=inner[::2, ::2], apart=2)
+    assert found == pytest.approx(once, rel=5.3 * 0.036)
+
+
 def test_smooth_surfaces_have_no_roughness():
     # Law: p(x) + q(y) + c·x·y is annihilated, whatever p and q.
     surface = np.sin(X / 3.0) + 1e-3 * Y**3 + 0.02 * X * Y + 8.2
