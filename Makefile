@@ -30,6 +30,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench_roi
 	$(BIN)/python -m benchmarks.bench_reconstruct
 	$(BIN)/python -m benchmarks.bench_iterative
+	$(BIN)/python -m benchmarks.bench_refine
 	$(BIN)/python -m benchmarks.bench_poisson
 	$(BIN)/python -m benchmarks.bench_frames
 	$(BIN)/python -m benchmarks.bench_integrate
@@ -45,6 +46,8 @@ studies: $(STAMP)
 	$(BIN)/python -m benchmarks.parallax
 	$(BIN)/python -m benchmarks.edges
 	$(BIN)/python -m benchmarks.gradients
+	$(BIN)/python -m benchmarks.degeneracy
+	$(BIN)/python -m benchmarks.reconstruction_limit
 
 equivalence: $(STAMP)
 	$(BIN)/python -m benchmarks.equivalence > docs/equivalence.md
