@@ -32,6 +32,8 @@ def by_recipe(**changes: Any) -> Method:
         given = dict(changes)
         if "coarse" not in others:
             given.pop("truncation", None)
+            if "reconstruction" in given:  # nothing is subtracted: projections do not end at zero
+                given["reconstruction"] = given["reconstruction"] | {"padding": None}
         stored = Recipe.model_validate(raw.recipe).model_dump()
         return recover(raw, others=others, recipe=Recipe.model_validate(stored | given))
 
