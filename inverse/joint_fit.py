@@ -170,8 +170,8 @@ def _smoothing(
         progress(0.5 * min(1.0, n_tried[0] / _USUALLY_TRIED))
 
     found = smoothing_by_held_out(
-        task.scans.rays, step_um=step_um, parallax_per_um=task.parallax_per_um,
-        workers=task.workers, tried=tried,
+        task.scans.rays, noise=task.scans.noise[0], step_um=step_um,
+        parallax_per_um=task.parallax_per_um, workers=task.workers, tried=tried,
     )  # fmt: skip
     return found.length_um, found.image
 

@@ -14,5 +14,6 @@ class Joint(Spec):
     """Length below which the image is smoothed; None: the one that predicts
     projections best that were held out (:mod:`inverse.joint_smoothing`)."""
     outer_pixel_steps: int = Field(2, ge=1, le=64)
-    """Side of the pixels that are far from the window, in steps of its scan. 1 takes three times as
-    long in a sample three times as wide as the window, and follows streaks from outside better."""
+    """Side of the pixels that are far from the window, in steps of its scan. With 1 a sample three
+    times as wide as the window takes twice as many, and errors fall by a twentieth; with 4 they
+    rise by a fifth and more."""

@@ -1,11 +1,11 @@
 """How much to smooth a joint estimate: as projections that were held out are predicted best.
 
 Every twelfth projection of the window's scan is left out of the fit. What its noise is, the others
-do not know, so that the misfit r of the image's rays there is, but for a constant, the error of the
-image. Seen by pixels, not by rays, that error is filtered by |q|, the wave number along the offsets
-(as in back projection), and so is the misfit here:
+do not know, so that the misfit r of the image's rays there is the error of the image, and noise.
+Seen by pixels, not by rays, that error is filtered by |q|, the wave number along the offsets (as in
+back projection), and so is the misfit here, less what the noise of variance v is expected to add:
 
-    Σ_held-out projections Σ_q |q|·|F(w·r)(q)|²,
+    M = Σ_held-out projections Σ_q |q|·( |F(w·r)(q)|² − Σ_offsets w²·v ),
 
 with the Fourier transform F and a taper w (Hann) towards the ends of the window. Single rays held
 out instead, or no filter, would see coarse waves only, which need no smoothing: without noise they
@@ -14,13 +14,12 @@ ask for none, whatever streaks it costs.
 Lengths are tried in steps of √2 from one step of the scan on, down as long as that predicts better,
 and up as long as it predicts as well; each from the image of the one before, with parallax taken
 off by that image. The minimum is flat on its short side, where an image gains streaks that hardly
-show in rays. Hence the longest length is taken whose misfit is not significantly above the least:
-by no more than two standard errors of the mean difference, projection by projection. No truth
+show in rays. Hence the longest length is taken whose M is as good as the least, to 2 %. No truth
 enters. The more noise there is beside the sample's contrast, the longer the length.
 
-Sources: leaving out a part is cross-validation (Stone, J. R. Stat. Soc. B 36 (1974) 111); the
-simplest among those as good as the best is the rule of Breiman et al., *Classification and
-Regression Trees* (1984), ch. 3.4.3.
+Source: leaving out a part is cross-validation (Stone, J. R. Stat. Soc. B 36 (1974) 111); to prefer
+the simplest among those that predict as well is usual (Breiman et al., *Classification and
+Regression Trees* (1984), ch. 3.4.3).
 """
 
 from __future__ import annotations
@@ -41,7 +40,9 @@ Singles = NDArray[np.float32]
 SHORTEST_STEPS, LONGEST_STEPS = 0.25, 8.0
 """Lengths that are tried, in steps of the window's scan."""
 _RATIO = 2.0**0.5
-_STANDARD_ERRORS = 2.0
+_AS_GOOD = 1.02
+"""Times the least M. Of electrodes larger than their window, with and without noise, the length of
+the least error was within this, and the least M itself half as long without noise."""
 _EVERY = 12
 """Projections of which one is held out: the gap it leaves must not be much of the sample."""
 _TRIAL_STEPS = 6
@@ -58,12 +59,13 @@ class Smoothing:
     tried_um: Floats
     """Ascending, (length,)."""
     misfit: Floats
-    """The sum of the module's formula over q and channels, (length, held-out projection)."""
+    """M of the module's formula, summed over channels, (length,)."""
 
 
 def smoothing_by_held_out(
     scans: Sequence[RayData],
     *,
+    noise: Floats,
     step_um: float,
     parallax_per_um: Floats,
     workers: int | None = None,
@@ -71,11 +73,13 @@ def smoothing_by_held_out(
 ) -> Smoothing:
     """Return the length that predicts the first scan's held-out projections well.
 
-    ``step_um`` is that scan's; ``tried`` is called after each length. Raises InputError where that
+    ``noise`` is the variance of that scan's rays in every channel, (angle, offset), ``step_um`` its
+    step; ``tried`` is called after each length. Raises InputError where that
     scan has fewer than 24 projections, or :func:`inverse.joint.joint_estimate` does.
     """
-    kept, held = _split(scans)
-    misfit: dict[float, Floats] = {}
+    out = _held_out(scans[0])
+    kept, held = (ray_part(scans[0], ~out), *scans[1:]), ray_part(scans[0], out)
+    misfit: dict[float, float] = {}
     images: dict[float, Singles] = {}
 
     def predict(length: float, start: float | None) -> None:
@@ -87,20 +91,24 @@ def smoothing_by_held_out(
             upright, smoothing_um=length * step_um, start=image, held_out_share=0.0,
             max_steps=_TRIAL_STEPS, workers=workers,
         ).values  # fmt: skip
-        misfit[length] = _filtered_misfit(held, images[length], parallax_per_um, workers)
+        seen = upright_scans([held], images[length], parallax_per_um, workers=workers)[0]
+        apart = seen.values - held.projector.forward(images[length], workers=workers)
+        misfit[length] = filtered_misfit(
+            np.where(held.weight[..., None] > 0.0, apart, np.float32(0.0)), noise=noise[out]
+        )
         tried()
 
     predict(1.0, None)
-    shortest = 1.0
-    while _further(shortest / _RATIO) and misfit[shortest].sum() <= _least(misfit).sum():
-        predict(shortest / _RATIO, shortest)
-        shortest /= _RATIO
-    longest = 1.0
-    while _further(longest * _RATIO) and _as_good(misfit[longest], _least(misfit)):
-        predict(longest * _RATIO, longest)
-        longest *= _RATIO
-    best = _least(misfit)
-    chosen = max(length for length, values in misfit.items() if _as_good(values, best))
+    length = 1.0
+    while _further(length / _RATIO) and misfit[length] <= min(misfit.values()):
+        predict(length / _RATIO, length)
+        length /= _RATIO
+    length = 1.0
+    while _further(length * _RATIO) and misfit[length] <= _AS_GOOD * min(misfit.values()):
+        predict(length * _RATIO, length)
+        length *= _RATIO
+    least = min(misfit.values())
+    chosen = max(k for k, value in misfit.items() if value <= max(least, _AS_GOOD * least))
     lengths = sorted(misfit)
     return Smoothing(
         length_um=chosen * step_um,
@@ -110,26 +118,24 @@ def smoothing_by_held_out(
     )
 
 
+def filtered_misfit(apart: Singles, *, noise: Floats) -> float:
+    """Return M of rays (angle, offset, channel) of noise variance (angle, offset)."""
+    taper = np.hanning(apart.shape[1] + 2)[1:-1]
+    waves = np.fft.rfft(apart * taper[:, None], axis=1)
+    wave = np.arange(waves.shape[1])
+    total = np.einsum("q,aqk->", wave, np.abs(waves) ** 2)
+    expected = wave.sum() * np.sum(noise * taper**2) * apart.shape[2]
+    return float(total - expected)
+
+
 def _further(length: float) -> bool:
     """Return whether a length, in steps, is one to try."""
     return 0.999 * SHORTEST_STEPS < length < 1.001 * LONGEST_STEPS
 
 
-def _least(misfit: dict[float, Floats]) -> Floats:
-    return min(misfit.values(), key=lambda values: float(values.sum()))
-
-
-def _as_good(misfit: Floats, best: Floats) -> bool:
-    """Return whether a misfit, (projection,), is not significantly above the best one."""
-    more = misfit - best
-    error = float(more.std(ddof=1)) / np.sqrt(more.size)
-    return bool(more.mean() <= _STANDARD_ERRORS * error)
-
-
-def _split(scans: Sequence[RayData]) -> tuple[tuple[RayData, ...], RayData]:
-    """Return the scans without some projections of the first, and these."""
-    first = scans[0]
-    n_angles = first.weight.shape[0]
+def _held_out(window: RayData) -> NDArray[np.bool_]:
+    """Return which projections are held out, (angle,)."""
+    n_angles = window.weight.shape[0]
     if n_angles < 2 * _EVERY:
         raise InputError(
             f"To choose a smoothing, the window needs at least {2 * _EVERY} projections, not "
@@ -137,16 +143,4 @@ def _split(scans: Sequence[RayData]) -> tuple[tuple[RayData, ...], RayData]:
         )
     out = np.zeros(n_angles, dtype=np.bool_)
     out[_EVERY // 2 :: _EVERY] = True
-    return (ray_part(first, ~out), *scans[1:]), ray_part(first, out)
-
-
-def _filtered_misfit(
-    held: RayData, image: Singles, parallax_per_um: Floats, workers: int | None
-) -> Floats:
-    """Return the sum of the module's formula over q and all channels, (projection,)."""
-    upright = upright_scans([held], image, parallax_per_um, workers=workers)[0]
-    apart = upright.values - held.projector.forward(image, workers=workers)
-    apart = np.where(held.weight[..., None] > 0.0, apart, np.float32(0.0))
-    taper = np.hanning(apart.shape[1] + 2)[1:-1, None]
-    waves = np.fft.rfft(apart * taper, axis=1)
-    return np.asarray(np.einsum("q,aqk->a", np.arange(waves.shape[1]), np.abs(waves) ** 2))
+    return out

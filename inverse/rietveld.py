@@ -134,7 +134,7 @@ def design(model: RietveldModel, values: Floats) -> Floats:
         place = n_phases + j
         if not np.isfinite(values[place]):
             continue
-        step = 1e-6 * max(abs(float(values[place])), 1e-2 * parameter.unit)
+        step = 1e-5 * max(abs(float(values[place])), parameter.unit)
         sides = []
         for sign in (-1.0, 1.0):
             moved = values.copy()
@@ -187,15 +187,7 @@ def _results(
         column, own = values[:, n_phases + j], esd[:, n_phases + j]
         slopes[:, n_phases + j] = parameter.slope(column, own)
         values[:, n_phases + j] = parameter.result(column)
-    with np.errstate(invalid="ignore"):
-        esd = esd * np.abs(slopes)
-        absent = ~(values[:, :n_phases] >= 5.0 * np.sqrt(squares[:, :n_phases]))
-    for j, parameter in enumerate(model.parameters):
-        of = [s // 10 for s in parameter.slots if s // 10 < n_phases]
-        if of:
-            gone = absent[:, of].all(axis=1)
-            values[gone, n_phases + j] = np.nan
-            esd[gone, n_phases + j] = np.nan
+    esd = esd * np.abs(slopes)
     covariance = None
     if is_full:
         with np.errstate(invalid="ignore"):

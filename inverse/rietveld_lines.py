@@ -6,7 +6,8 @@ parabola through three cells,
 
     ln q(ε) = c0 + c1·ε + c2·ε²,        ε = (v/v0)^⅓ − 1,
 
-with v the volume of the cell and v0 that of the start. An occupancy changes structure factors
+with v the volume of the cell and v0 that of the start, or of a cell so close to it that lines which
+coincide by chance stand apart. An occupancy changes structure factors
 linearly and powers by a parabola, exact through three values of the factor o,
 
     q(o)/q(1) = 1 + r1·(o − 1) + r2·(o − 1)².
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from inverse.line_list import allowed_lines
 from inverse.profile import REACH_DEG
 from inverse.rietveld_recipe import RietveldPhase
 from xrdct.conversion import d_spacing_A
@@ -33,7 +35,12 @@ from xrdct.scattering import ring_power_per_m
 Floats = NDArray[np.float64]
 
 _BEYOND_DEG = REACH_DEG + 0.5
-"""Lines so far beyond the pattern are kept: their tails reach it, or a shorter cell brings them."""
+"""Lines so far beyond the pattern are kept: their tails reach it, or a longer cell brings them."""
+_COINCIDE = 1.5e-6
+"""Relative difference of spacings that may be one line to :mod:`xrdct.reflections`."""
+_APART, _ATTEMPTS = 1e-4, 8
+"""Relative changes of the second free parameter of a cell, twice as much of the third and so on,
+that may tell apart what coincides by chance: multiples up to so many."""
 _EPSILON = 0.01
 """Relative change of lengths between the three cells."""
 _FACTORS = (1.0, 0.9, 0.8)
@@ -49,7 +56,7 @@ class Lines:
     log_power: Floats
     """c0, c1 and c2, (line, 3), of the power in 1/µm."""
     s_squared_per_A2: Floats
-    """(sinθ/λ)² in the start cell, (line,)."""
+    """(sinθ/λ)² in the cell of v0, (line,)."""
     occupancy: Floats
     """r1 and r2, (line, 2)."""
     volume_A3: float
@@ -61,9 +68,9 @@ def rietveld_lines(phase: RietveldPhase, *, beam: Beam, geometry: Geometry) -> L
 
     Raises InputError where none lie there, or the phase has no site of the name.
     """
-    crystal = find_crystal(phase.crystal).scaled(phase.cell_start)
     limit_rad = float(np.deg2rad(geometry.two_theta_max_deg + _BEYOND_DEG))
     d_min_A = d_spacing_A(limit_rad, wavelength_A=beam.wavelength_A)
+    crystal = _apart(find_crystal(phase.crystal).scaled(phase.cell_start), d_min_A=d_min_A)
     hkl, s_squared, power = _powers(crystal, beam=beam, d_min_A=d_min_A)
     if len(hkl) == 0:
         raise InputError(f"{phase.crystal} has no line below {np.rad2deg(limit_rad):.1f}°")
@@ -88,6 +95,24 @@ def rietveld_lines(phase: RietveldPhase, *, beam: Beam, geometry: Geometry) -> L
         occupancy=_occupancy(phase, crystal, hkl, power, beam=beam, d_min_A=d_min_A),
         volume_A3=crystal.volume_A3,
     )
+
+
+def _apart(crystal: Crystal, *, d_min_A: float) -> Crystal:
+    """Return a crystal of which lines coincide by symmetry only: the same, or a hair away from it.
+
+    Lines of a tetragonal cell with c = a, say, would otherwise move as one when it is refined.
+    """
+    listed = allowed_lines(crystal.cell_A_deg, space_group=crystal.space_group, d_min_A=d_min_A)
+    free = listed.law.free(crystal.cell_A_deg)
+    changes = _APART * np.outer(np.arange(_ATTEMPTS), np.arange(free.size))
+    cells = [listed.law.cell(free * (1.0 + change)) for change in changes]
+    return replace(crystal, cell_A_deg=min(cells, key=lambda cell: _chances(listed.d_A(cell))))
+
+
+def _chances(d_A: Floats) -> int:
+    """Return how many lines are too close to the next to be told from it."""
+    rising = np.sort(d_A)
+    return int(np.sum(np.diff(rising) < _COINCIDE * rising[1:]))
 
 
 def _powers(

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from inverse.cell_parameters import cell_law
 from inverse.model import chebyshev_background
-from inverse.profile import SCHERRER_CONSTANT
+from inverse.profile import SCHERRER_CONSTANT, line_widths_rad
 from inverse.recipe import Calibration
-from inverse.rietveld_kernel import Setup
 from inverse.rietveld_lines import rietveld_lines
 from inverse.rietveld_parameters import Parameter, free_parameters, slot_values
 from inverse.rietveld_recipe import Rietveld
 from inverse.rietveld_shapes import PER_PHASE, Active, Tables, draw_phase
+from inverse.rietveld_work import Setup
 from xrdct.crystal_source import find_crystal
 from xrdct.errors import InputError
 from xrdct.instrument import Beam, Geometry
@@ -108,8 +108,8 @@ def rietveld_model(
 ) -> RietveldModel:
     """Return the model of patterns of a scan, with the instrument as it was calibrated.
 
-    Raises InputError for phases without lines in the pattern, ties that cannot be, or unknown
-    crystals.
+    Raises InputError for phases without lines in the pattern, ties that cannot be, unknown
+    crystals, or an instrument whose Gaussian width is not positive at some line.
     """
     stretch = calibration.distance_m / geometry.distance_m
     slots = slot_values(settings, stretch=stretch)
@@ -119,6 +119,8 @@ def rietveld_model(
         )
         for freedom in ("voxel", "shared")
     }
+    for parameter in (*own["voxel"], *own["shared"]):
+        slots[list(parameter.slots)] = np.clip(parameter.start, parameter.low, parameter.high)
     laws = [cell_law(find_crystal(phase.crystal)) for phase in settings.phases]
     return RietveldModel(
         settings=settings,
@@ -142,6 +144,11 @@ def _tables(
     for matrix, law in zip(matrices, laws, strict=True):
         matrix[:, : len(law.names)] = law.matrix
     profile, degree = calibration.profile, float(np.deg2rad(1.0))
+    sine = beam.wavelength_A * np.sqrt(np.concatenate([of.s_squared_per_A2 for of in lines]))
+    line_widths_rad(
+        2.0 * np.arcsin(sine), profile, wavelength_A=beam.wavelength_A, crystallite_size_nm=np.inf,
+        strain=0.0,
+    )  # fmt: skip
     return Tables(
         first_line=np.cumsum([0, *(len(of.s_squared_per_A2) for of in lines)]),
         hkl_products=np.concatenate([of.hkl_products for of in lines]),

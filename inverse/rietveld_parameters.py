@@ -126,13 +126,14 @@ def _copy_tied(settings: Rietveld, p: int, phase: RietveldPhase, values: Floats)
         if not freedom.startswith("="):
             continue
         leader = labels.index(freedom[1:])
-        theirs = _places(settings.phases[leader])[parameter]
-        if len(theirs) != len(slots):
+        other_phase = settings.phases[leader]
+        own, of_leader = (", ".join(_cell_names(each)) for each in (phase, other_phase))
+        if parameter == "cell" and own != of_leader:
             raise InputError(
                 f"the cell of {phase.label} cannot be tied to that of {freedom[1:]}: symmetry "
-                f"leaves {len(slots)} and {len(theirs)} parameters free"
+                f"leaves {own} and {of_leader} free"
             )
-        for mine, other in zip(slots, theirs, strict=True):
+        for mine, other in zip(slots, _places(other_phase)[parameter], strict=True):
             values[PER_PHASE * p + mine] = values[PER_PHASE * leader + other]
 
 
@@ -148,9 +149,13 @@ def _strain(phase: RietveldPhase) -> float:
     return ratio**2 if phase.strain_shape == "gaussian" else ratio
 
 
+def _cell_names(phase: RietveldPhase) -> tuple[str, ...]:
+    return cell_law(find_crystal(phase.crystal)).names
+
+
 def _places(phase: RietveldPhase) -> dict[str, tuple[int, ...]]:
     """Return the slots of each parameter of a phase, counted within the phase."""
-    n_cell = len(cell_law(find_crystal(phase.crystal)).names)
+    n_cell = len(_cell_names(phase))
     return {
         "cell": tuple(range(CELL, CELL + n_cell)),
         "size": (SIZE,),
@@ -208,7 +213,7 @@ def _parameter(
 ) -> Parameter:
     start, label = float(values[slots[0]]), phase.label
     if parameter == "cell":
-        name = cell_law(find_crystal(phase.crystal)).names[index]
+        name = _cell_names(phase)[index]
         reach = phase.cell_range * (start if name.endswith("_A") else _ANGLE_UNIT_DEG)
         return Parameter(f"{label}.{name}", slots, start, start - reach, start + reach)
     if parameter == "size":

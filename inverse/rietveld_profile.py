@@ -2,8 +2,11 @@
 
 The pseudo-Voigt of :mod:`inverse.profile`, averaged over a channel by three Gauss–Legendre nodes
 within six widths of the line and taken at the channel's centre beyond, where only its Lorentzian
-part is left. Slopes are given within six widths only: what is beyond weighs next to nothing in a
-parameter and would take most of the time. With u = 2Δ/Γ, Lorentzian L and Gaussian G of unit area,
+part is left. Slopes by position are given within six widths only, where all but 1e-3 of them is;
+beyond, those by Γ and η are (η/Γ)·L and L, to (Γ/Δ)²/2. They take little time, and weigh: without
+them sizes and strains end 0.06 standard uncertainties off the least χ², and the search may go to
+and fro between windows that differ by a channel. With u = 2Δ/Γ, Lorentzian L and Gaussian G of
+unit area,
 
     ∂L/∂x = 8Δ/Γ²·L/(1 + u²)            ∂L/∂Γ = (2u²/(1 + u²) − 1)·L/Γ
     ∂G/∂x = 8 ln2·Δ/Γ²·G                ∂G/∂Γ = (2 ln2·u² − 1)·G/Γ
@@ -132,37 +135,38 @@ def _core(
 
 
 @compiled_fast
-def _add_tail(
-    target: Floats, first: int, last: int, middle: float, channel_rad: float, fwhm: float,
-    scale: float,
+def _tail(
+    first: int, last: int, middle: float, channel_rad: float, fwhm: float, row: Floats
 ) -> None:  # fmt: skip
-    """Add the Lorentzian part, whose area is ``scale``, at channels without the Gaussian one."""
+    """Set ``row`` to the Lorentzian of unit area at channels without the Gaussian."""
     half, start = 0.5 * fwhm / channel_rad, first - middle
-    height, square = scale * half / (np.pi * channel_rad), half * half
-    part = target[first:last]
+    height, square = half / (np.pi * channel_rad), half * half
+    part = row[first:last]
     for c in range(part.size):
         distance = c + start
-        part[c] += height / (square + distance * distance)
+        part[c] = height / (square + distance * distance)
 
 
 @compiled
 def draw_line(
     shape: Floats, power: float, middle: float, channel_rad: float, fwhm: float, mixing: float,
     buffer: Floats,
-) -> tuple[int, int]:  # fmt: skip
+) -> tuple[int, int, int, int]:  # fmt: skip
     """Add ``power`` times the profile to ``shape``.
 
     Sets ``buffer`` (4, channel) to the profile and its slopes by position, Γ and η near the line,
-    and returns the first of these channels and the one after the last.
+    and the last of these to the Lorentzian beyond. Returns the first channel of the tail before
+    the line, of the line, of the tail behind it, and the one after the last.
     """
-    n_channels = shape.size
-    first, last = _between(middle, _REACH_RAD / channel_rad, 0, n_channels)
+    first, last = _between(middle, _REACH_RAD / channel_rad, 0, shape.size)
     low, high = _between(middle, _CORE_WIDTHS * fwhm / channel_rad + 1.0, first, last)
-    _add_tail(shape, first, low, middle, channel_rad, fwhm, power * mixing)
     _core(low, high, middle, channel_rad, fwhm, mixing, buffer)
     add(shape, low, high, power, buffer[0])
-    _add_tail(shape, high, last, middle, channel_rad, fwhm, power * mixing)
-    return low, high
+    _tail(first, low, middle, channel_rad, fwhm, buffer[3])
+    _tail(high, last, middle, channel_rad, fwhm, buffer[3])
+    add(shape, first, low, power * mixing, buffer[3])
+    add(shape, high, last, power * mixing, buffer[3])
+    return first, low, high, last
 
 
 @compiled_fast

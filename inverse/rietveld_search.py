@@ -34,12 +34,12 @@ def searched_start(patterns: Patterns, variance: Patterns, *, model: RietveldMod
     if not wanted or not len(patterns):
         return start
     root_weight = typical_weight(variance)
-    basis = _basis(model, root_weight)
+    basis = _basis(model, wanted, root_weight)
     banks = [_bank(model, p, root_weight, basis) for p in wanted]
     counts = root_weight > 0.0
     for first in range(0, len(patterns), _BLOCK):
         part = slice(first, first + _BLOCK)
-        left = bridged(patterns[part].astype(np.float32), counts) * root_weight
+        left = bridged((patterns[part] * root_weight).astype(np.float32), counts)
         left -= (left @ basis) @ basis.T
         for p, (factors, bank) in zip(wanted, banks, strict=True):
             match = left @ bank.T
@@ -49,10 +49,10 @@ def searched_start(patterns: Patterns, variance: Patterns, *, model: RietveldMod
     return start
 
 
-def _basis(model: RietveldModel, root_weight: Floats) -> Floats:
-    """Return what is taken off both sides: background and drawn phases, (channel, basis)."""
-    setup = model.setup()
-    rows = np.concatenate([setup.background, setup.drawn[setup.is_drawn]]) * root_weight
+def _basis(model: RietveldModel, wanted: list[int], root_weight: Floats) -> Floats:
+    """Return what is taken off both sides: background and all other phases, (channel, basis)."""
+    others = np.delete(model.patterns(model.slots), wanted, axis=0)
+    rows = np.concatenate([model.background, others]) * root_weight
     return np.asarray(np.linalg.qr(rows.T)[0])
 
 

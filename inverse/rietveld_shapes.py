@@ -10,12 +10,18 @@ Parameters lie in slots, ten for each phase and two for all together:
     10·P    shift of all angles (rad), and next to it the true distance over the nominal one
 
 so that widths are linear in what is refined. A line of a phase with cell metric G has
-1/d² = hᵀG⁻¹h, sinθ = λ/2d, appears at arctan(tan2θ · distance ratio) + shift, and has the widths
+1/d² = hᵀG⁻¹h, sinθ = λ/2d, appears at arctan(tan2θ · distance ratio) + shift, has the power
+
+    ln q = c0 + (c1 + 6) ε + (c2 − 3) ε² − 2 ln(v/v0) − ΔB/2d²,     ε = d/d0 − 1
+
+(|F|² and sinθ follow the line's own spacing, so that cells of one shape have the parabola
+c0 + c1·ε + c2·ε² of :mod:`inverse.rietveld_lines`), and the widths
 
     ΓG² = U tan²θ + V tanθ + W + (4 e0 tanθ)²,   ΓL = X tanθ + Y/cosθ + K λ/(L cosθ)
 
-with size and strain in the other one where the settings say so. The change of a width with the
-position of a line is left out of the derivatives: a cell that grows by 0.1 % changes it by 0.1 %.
+with size and strain in the other one where the settings say so. Derivatives leave out what weighs
+little: the change of a width with the position of a line (a cell that grows by 0.1 % changes it by
+0.1 %), and, beyond six widths of a line, slopes by its position and by the cell.
 """
 
 from __future__ import annotations
@@ -49,7 +55,7 @@ class Tables(NamedTuple):
     log_power: Floats
     """(line, 3)."""
     s_squared: Floats
-    """(line,)."""
+    """In the cell of ``volume_A3``, (line,)."""
     occupancy: Floats
     """(line, 2)."""
     volume_A3: Floats
@@ -127,12 +133,13 @@ def _metric_slopes(
 
 @compiled
 def _place_line(
-    line: int, p: int, slots: Floats, metric: Floats, epsilon: float, tables: Tables, out: Floats
+    line: int, p: int, slots: Floats, metric: Floats, shrunk: float, tables: Tables, out: Floats
 ) -> bool:
     """Set ``out`` to what a line is at these slots; False where no flat detector sees it.
 
     ``out``: position, ΓG, ΓL, power, power of full occupancy, ∂position/∂(1/d²), ∂position/∂ratio
-    of distances, K λ/(100 nm cosθ), 4e-3 tanθ.
+    of distances, K λ/(100 nm cosθ), 4e-3 tanθ, ∂ln(power)/∂ΔB, ∂ln(power·v²)/∂(1/d²).
+    ``shrunk`` is v0/v.
     """
     wavelength, u, v, w, x, y, _first, _width, scherrer = tables.instrument
     first_slot, common = PER_PHASE * p, PER_PHASE * tables.volume_A3.size
@@ -163,9 +170,13 @@ def _place_line(
         else:
             lorentz += amount * by
     out[1], out[2] = np.sqrt(gauss2), lorentz
+    b_iso = slots[first_slot + B_ISO]
     c0, c1, c2 = tables.log_power[line]
-    damped = 2.0 * tables.s_squared[line] * slots[first_slot + B_ISO]
-    out[4] = np.exp(c0 + epsilon * (c1 + epsilon * c2) - damped)
+    longer = 2.0 * np.sqrt(tables.s_squared[line] / inverse_d2)
+    c1, c2, epsilon = c1 + 6.0, c2 - 3.0, longer - 1.0
+    out[9] = -0.5 * inverse_d2
+    out[10] = -0.5 * ((c1 + 2.0 * c2 * epsilon) * longer / inverse_d2 + b_iso)
+    out[4] = np.exp(c0 + epsilon * (c1 + epsilon * c2) + out[9] * b_iso) * shrunk * shrunk
     change = slots[first_slot + OCCUPANCY] - 1.0
     r1, r2 = tables.occupancy[line]
     out[3] = out[4] * max(1.0 + change * (r1 + change * r2), 0.0)
@@ -173,42 +184,52 @@ def _place_line(
 
 
 @compiled
+def _add_tails(
+    target: Floats, at: tuple[int, int, int, int], scale: float, buffer: Floats
+) -> None:  # fmt: skip
+    """Add ``scale`` times the Lorentzian on either side of a line."""
+    add(target, at[0], at[1], scale, buffer[3])
+    add(target, at[2], at[3], scale, buffer[3])
+
+
+@compiled
 def _add_slopes(
-    line: int, p: int, first: int, last: int, place: Floats, widths: Floats, by_cell: Floats,
-    by_volume: Floats, change: float, tables: Tables, active: Active, slopes: Floats,
-    buffer: Floats,
+    line: int, p: int, at: tuple[int, int, int, int], place: Floats, widths: Floats,
+    by_cell: Floats, by_volume: Floats, change: float, tables: Tables, active: Active,
+    slopes: Floats, buffer: Floats,
 ) -> None:  # fmt: skip
     """Add a line's share to the derivatives by the active slots of its phase."""
-    power = place[3]
+    power, low, high = place[3], at[1], at[2]
+    fwhm, mixing = widths[0], widths[1]
     for k in range(active.first[p], active.first[p + 1]):
         kind, target = active.kind[k], slopes[k]
         if kind < SIZE:
             moved = 0.0
             for i in range(6):
                 moved += tables.hkl_products[line, i] * by_cell[kind, i]
-            c1, c2 = tables.log_power[line, 1], tables.log_power[line, 2]
-            grown = by_volume[kind, 0] * (c1 + 2.0 * c2 * by_volume[kind, 1])
-            add_two(
-                target, first, last, power * place[5] * moved, buffer[1], power * grown, buffer[0]
-            )
+            grown = power * (place[10] * moved - 2.0 * by_volume[kind])
+            add_two(target, low, high, power * place[5] * moved, buffer[1], grown, buffer[0])
         elif kind in (SIZE, STRAIN):
             which = kind - SIZE
-            by, column = place[7 + which], 4
+            by, column = power * place[7 + which], 4
             if tables.gaussian[p, which]:
-                by, column = by * by, 2
-            add_two(
-                target, first, last, power * by * widths[column], buffer[2],
-                power * by * widths[column + 1], buffer[3],
-            )  # fmt: skip
+                by, column = by * place[7 + which], 2
+            wider, mixed = by * widths[column], by * widths[column + 1]
+            add_two(target, low, high, wider, buffer[2], mixed, buffer[3])
+            _add_tails(target, at, wider * mixing / fwhm + mixed, buffer)
         elif kind == B_ISO:
-            add(target, first, last, -2.0 * tables.s_squared[line] * power, buffer[0])
+            damped = place[9] * power
+            add(target, low, high, damped, buffer[0])
+            _add_tails(target, at, damped * mixing, buffer)
         elif kind == OCCUPANCY:
             r1, r2 = tables.occupancy[line]
-            add(target, first, last, place[4] * (r1 + 2.0 * change * r2), buffer[0])
+            fuller = place[4] * (r1 + 2.0 * change * r2)
+            add(target, low, high, fuller, buffer[0])
+            _add_tails(target, at, fuller * mixing, buffer)
         elif kind == PER_PHASE + ZERO:
-            add(target, first, last, power, buffer[1])
+            add(target, low, high, power, buffer[1])
         else:
-            add(target, first, last, power * place[6], buffer[1])
+            add(target, low, high, power * place[6], buffer[1])
 
 
 @compiled
@@ -234,25 +255,23 @@ def draw_phase(
     slopes[active.first[p] : active.first[p + 1]] = 0.0
     if not volume > 0.0:
         return False
-    epsilon = (volume / tables.volume_A3[p]) ** (1.0 / 3.0) - 1.0
-    by_cell, by_volume = np.zeros((n_cell, 6)), np.zeros((n_cell, 2))
+    shrunk = tables.volume_A3[p] / volume
+    by_cell, by_volume = np.zeros((n_cell, 6)), np.zeros(n_cell)
     if active.first[p + 1] > active.first[p] and active.kind[active.first[p]] < SIZE:
-        _metric_slopes(free, constant, matrix, by_cell, by_volume[:, 0])
-        by_volume[:, 0] *= (1.0 + epsilon) / 3.0
-        by_volume[:, 1] = epsilon
+        _metric_slopes(free, constant, matrix, by_cell, by_volume)
     first_rad, channel_rad = tables.instrument[6], tables.instrument[7]
-    widths, place = np.empty(6), np.empty(9)
+    widths, place = np.empty(6), np.empty(11)
     for line in range(tables.first_line[p], tables.first_line[p + 1]):
-        if not _place_line(line, p, slots, metric, epsilon, tables, place):
+        if not _place_line(line, p, slots, metric, shrunk, tables, place):
             continue
         width_and_mixing(place[1], place[2], widths)
-        first, last = draw_line(
+        at = draw_line(
             shape, place[3], (place[0] - first_rad) / channel_rad, channel_rad, widths[0],
             widths[1], buffer,
         )  # fmt: skip
         if active.first[p + 1] > active.first[p]:
             _add_slopes(
-                line, p, first, last, place, widths, by_cell, by_volume,
+                line, p, at, place, widths, by_cell, by_volume,
                 slots[first_slot + OCCUPANCY] - 1.0, tables, active, slopes, buffer,
             )  # fmt: skip
     return True

@@ -100,13 +100,13 @@ def shared_parameters(
 
 
 def _telling(patterns: Patterns, variance: Patterns) -> NDArray[np.int64]:
-    """Return the patterns of the strongest signal over noise, at most so many, spread evenly."""
+    """Return patterns of the strongest signal over noise, spread evenly, or all where few."""
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(variance > 0.0, patterns**2 / variance, 0.0)
     strength = np.nansum(ratio, axis=1)
     present = strength > 0.0
-    if not present.any():
-        return np.arange(min(len(patterns), _PATTERNS))
+    if present.sum() <= _PATTERNS:
+        return np.flatnonzero(present)
     strong = np.flatnonzero(strength >= np.median(strength[present]))
     picked = np.linspace(0, strong.size - 1, min(strong.size, _PATTERNS))
     return strong[np.round(picked).astype(np.int64)]
@@ -139,17 +139,20 @@ def _state(
             )  # fmt: skip
             good = np.flatnonzero(status[part] == Status.CONVERGED)
             theta = np.empty((good.size, n_own + n_shared))
-            theta[:, :n_own] = values[part][good, n_phases : n_phases + n_own]
+            found = values[part][good, n_phases : n_phases + n_own]
+            is_free = np.isfinite(found)
+            theta[:, :n_own] = np.where(is_free, found, own[part][good])
             theta[:, n_own:] = numbers
             shared_normal(
-                patterns[part][good], variance[part][good], theta, n_own, setup, normal[block],
+                patterns[part][good], variance[part][good], theta, is_free, setup, normal[block],
                 right[block],
             )  # fmt: skip
 
     with single_threaded_algebra():
         threaded(task, blocks, workers=workers)
     converged = status == Status.CONVERGED
-    kept = np.where(converged[:, None], values[:, n_phases : n_phases + n_own], own)
+    found = values[:, n_phases : n_phases + n_own]
+    kept = np.where(np.isfinite(found), found, own)
     chi2 = np.where(converged, quality[:, 0], np.inf)
     return _State(kept, converged, chi2, normal.sum(axis=0), right.sum(axis=0))
 

@@ -9,16 +9,16 @@ import pytest
 from inverse.compression import ray_noise
 from inverse.grids import graded_grid
 from inverse.joint_basis import model_in, parallax_per_um, strongest_shapes
-from inverse.joint_fit import JointFit, joint_fit, with_joint_errors
+from inverse.joint_fit import JointFit, joint_fit
 from inverse.joint_scans import FINE_REACH, joint_scans, sample_radius_um, window_grid
 from inverse.joint_settings import Joint
-from inverse.joint_smoothing import smoothing_by_held_out
+from inverse.joint_smoothing import filtered_misfit, smoothing_by_held_out
 from inverse.lanes import LANES
 from inverse.model import Instrument, chebyshev_background, draw_patterns, lattice_lines
 from inverse.parallax_shift import displacement_matrix
 from inverse.recipe import Calibration, Profile
 from inverse.reconstruct import filtered_back_projection
-from inverse.refine import LatticeModel, Status, refine
+from inverse.refine import LatticeModel, refine
 from inverse.sinogram import Sinogram
 from inverse.sinogram_refinement import additive_results
 from inverse.strips import strip_projector
@@ -27,7 +27,7 @@ from xrdct.errors import InputError
 from xrdct.instrument import Beam, Geometry
 
 BEAM = Beam()
-GEOMETRY = Geometry(n_channels=300, two_theta_min_deg=2.5, two_theta_max_deg=8.0)
+GEOMETRY = Geometry(n_channels=500, two_theta_min_deg=2.5, two_theta_max_deg=8.0)
 INSTRUMENT = Instrument(
     BEAM, GEOMETRY, Calibration(profile=Profile(U_deg2=2e-3, W_deg2=5e-4), distance_m=0.7)
 )
@@ -109,7 +109,7 @@ def shapes(noise=1.0):
     return strongest_shapes(additive_results(window(noise=noise), model=model()), n_linear=N_LINEAR)
 
 
-def scans(noise=1.0, outer_pixel_steps=2, own=None, width_um=None):
+def scans(noise=1.0, outer_pixel_steps=2, own=None, width_um=2.0 * RADIUS_UM):
     return joint_scans(
         own or window(noise=noise), others=[coarse(noise=noise, seed=1)], shapes=shapes(noise),
         outer_pixel_steps=outer_pixel_steps, width_um=width_um, beam_fwhm_um=1.0,
@@ -187,16 +187,17 @@ def test_parallax_moves_coefficients_as_it_moves_patterns():
 
 
 def test_parallax_enlarges_the_lattice_parameter():
-    """Closed form (PHYSICS 4): δa/a = −δd-shift, s/D·cos²θ·cos2θ, between the ends of the range."""
-    z = shapes().compress(model().templates[90])
-    moved = (z + 100.0 * (z @ turn()))[None].astype(np.float32)
-    found = refine(moved, variance=np.full_like(moved, 1e-6), model=model_in(shapes(), model()))
-    two_theta = GEOMETRY.two_theta_rad
-    factor = np.cos(0.5 * two_theta) ** 2 * np.cos(two_theta)
-    change = (found.a_A[0] - model().a_A[90]) / model().a_A[90] / (100e-6 / 0.7)
-    assert 0.97 * factor.min() < abs(change) < 1.03 * factor.max()
-    # Nearer to the detector rings are smaller, which looks like a larger cell.
-    assert change > 0.0
+    """Closed form (PHYSICS 4): a pattern from s nearer to the detector has smaller rings, as a cell
+    larger by δa/a = s/D·cos²θ·cos2θ, which lies between 0.985 and 1 of s/D here.
+
+    The spline through channels of lines 2.7 channels wide moves them by 3 to 4 % less.
+    """
+    for number in (90, 110):
+        z = shapes().compress(model().templates[number])
+        moved = (z + 100.0 * (z @ turn()))[None].astype(np.float32)
+        found = refine(moved, variance=np.full_like(moved, 1e-6), model=model_in(shapes(), model()))
+        change = found.a_A[0] / model().a_A[number] - 1.0
+        assert 0.93 < change / (100e-6 / 0.7) < 1.01
 
 
 def test_pixels_reach_as_far_as_the_sample():
@@ -238,7 +239,8 @@ def test_rays_weigh_by_photons_and_by_what_wide_pixels_leave_out():
     grid = found.grid
     wide = (grid.edge_um > 1.5).astype(float)[:, None]
     per_um = []
-    for rays, noise, scan in zip(found.rays, found.noise, (window(noise=1.0), coarse(noise=1.0))):
+    measured = (window(noise=1.0), coarse(noise=1.0))
+    for rays, noise, scan in zip(found.rays, found.noise, measured, strict=True):
         used = rays.weight > 0.0
         path = rays.projector.forward(wide)[..., 0]
         np.testing.assert_allclose(noise[used], ray_noise(shapes(), scan.variance)[used], rtol=1e-5)
@@ -271,29 +273,45 @@ def test_half_the_projections_are_those_projections():
 
 
 def chosen(noise):
-    return smoothing_by_held_out(scans(noise).rays, step_um=1.0, parallax_per_um=turn(noise))
+    found = scans(noise)
+    return smoothing_by_held_out(
+        found.rays, noise=found.noise[0], step_um=1.0, parallax_per_um=turn(noise)
+    )
 
 
 def test_more_noise_is_smoothed_more():
-    """Law of the rule, and its definition: the longest length not two standard errors worse."""
+    """Law of the rule, and its definition: the longest length as good as the best to 2 %."""
     lengths = []
-    for noise in (0.3, 3.0, 20.0):
+    for noise in (0.3, 20.0, 200.0):
         found = chosen(noise)
         lengths.append(found.length_um)
-        total = found.misfit.sum(axis=1)
-        best = found.misfit[np.argmin(total)]
-        more = found.misfit - best
-        error = more.std(axis=1, ddof=1) / np.sqrt(more.shape[1])
-        good = more.mean(axis=1) <= 2.0 * error
+        good = found.misfit <= max(1.02 * found.misfit.min(), found.misfit.min())
         assert found.length_um == found.tried_um[good].max()
     assert lengths[0] < lengths[1] < lengths[2]
+
+
+def test_noise_alone_leaves_no_misfit():
+    """Expectation: M of white noise is zero, whatever its variance from ray to ray.
+
+    M sums 12 waves of 4000 independent (ray, channel) pairs' projections; its relative standard
+    deviation is below that of a single wave, √(1/(8·500)) = 0.016 of the expected noise; 5.5 of it.
+    """
+    rng = np.random.default_rng(3)
+    noise = rng.uniform(0.5, 2.0, (8, N_WINDOW))
+    lines = np.sqrt(noise)[..., None] * rng.standard_normal((8, N_WINDOW, 500))
+    taken_off = filtered_misfit(np.zeros((8, N_WINDOW, 500), np.float32), noise=noise)
+    found = filtered_misfit(lines.astype(np.float32), noise=noise)
+    assert taken_off < 0.0
+    assert abs(found) < 5.5 * 0.016 * abs(taken_off)
 
 
 def test_the_unit_of_the_data_does_not_change_the_smoothing():
     """Law: values times c with weights over c² are the same scan in another unit."""
     found = scans(3.0)
     scaled = [replace(s, values=4.0 * s.values, weight=s.weight / 16.0) for s in found.rays]
-    other = smoothing_by_held_out(scaled, step_um=1.0, parallax_per_um=turn(3.0))
+    other = smoothing_by_held_out(
+        scaled, noise=16.0 * found.noise[0], step_um=1.0, parallax_per_um=turn(3.0)
+    )
     assert other.length_um == chosen(3.0).length_um
 
 
@@ -359,4 +377,4 @@ def test_refuses_scans_of_other_channels_and_too_few_projections():
                     beam_fwhm_um=1.0)  # fmt: skip
     few = scans(own=sinogram(N_WINDOW, 1.0, 20, noise=1.0))
     with pytest.raises(InputError, match="at least 24 projections, not 20"):
-        smoothing_by_held_out(few.rays, step_um=1.0, parallax_per_um=turn())
+        smoothing_by_held_out(few.rays, noise=few.noise[0], step_um=1.0, parallax_per_um=turn())

@@ -39,6 +39,7 @@ def test_a_recipe_without_steps_is_plain_back_projection():
         {"truncation": {"air": True}},
         {"reconstruction": {"method": "cgls"}},
         {"reconstruction": {"method": "direct"}},
+        {"reconstruction": {"method": "joint"}},
         {"reconstruction": {"backend": "scikit-image"}},
         {"reconstruction": {"compress": True}},
         {"reconstruction": {"order": "refine-first"}},
@@ -58,11 +59,20 @@ def test_any_step_needs_a_sinogram(sections):
         ({"reconstruction": {"padding": "zero", "backend": "astra"}}, "is for backend = 'own'"),
         ({"reconstruction": {"iterations": 9}}, "iterations .9. are for iterative methods"),
         ({"reconstruction": {"method": "direct", "iterations": 9}}, "not 'direct'"),
+        ({"reconstruction": {"method": "joint", "iterations": 9}}, "not 'joint'"),
+        ({"reconstruction": {"method": "joint", "backend": "astra"}}, "is our own alone"),
+        ({"reconstruction": {"method": "joint", "order": "refine-first"}}, "need a linear method"),
+        ({"joint": {"smoothing_um": 0.0}}, "smoothing_um"),
+        ({"joint": {"outer_pixel_steps": 0}}, "outer_pixel_steps"),
         ({"reconstruction": {"method": "poisson", "compress": True}}, "need a linear method"),
         ({"reconstruction": {"method": "direct", "order": "refine-first"}}, "need a linear method"),
         (
             {"reconstruction": {"method": "direct"}, "truncation": {"method": "coarse"}},
             "truncation.method must be 'none', not 'coarse'",
+        ),
+        (
+            {"reconstruction": {"method": "joint"}, "truncation": {"method": "complete"}},
+            "method = 'joint' explains what lies outside",
         ),
         (
             {"reconstruction": {"method": "sirt"}, "truncation": {"method": "complete"}},
@@ -89,6 +99,7 @@ def test_scans_that_a_recipe_needs_or_likes():
         {"truncation": {"air": True}},
         {"sinogram": {"absorption": True}},
         {"reconstruction": {"method": "direct"}},
+        {"reconstruction": {"method": "joint"}},
     ):
         wide = recipe(**sections)
         assert (wide.needed_scans, wide.helpful_scans) == ((), ("coarse", "broad"))

@@ -1,4 +1,4 @@
-"""The compiled patterns of a Rietveld refinement, against `inverse.model` and finite differences."""
+"""Compiled patterns of a Rietveld refinement, against `inverse.model` and finite differences."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -46,8 +46,8 @@ EVERY = (*CUBIC, "Li2MnO3", "LiMnO2-ortho", "graphite")
 ALL_FREE = {"size": "voxel", "strain": "voxel", "b_iso": "voxel", "occupancy": "voxel"}
 EDGE = 3e-5
 """Of a line's height: the compiled profile takes the mean over a channel of width h at up to one
-channel more than the other, at Δ > 6 Γ. They differ there by h²/24 of the second derivative, (h/2Δ)²
-of what is left of the line, 1/145: 8e-6 for h = Γ/2, of some lines that overlap there."""
+channel more than the other, at Δ > 6 Γ. They differ there by h²/24 of the second derivative,
+(h/2Δ)² of what is left of the line, 1/145: 8e-6 for h = Γ/2, of some lines that overlap there."""
 
 TETRAGONAL = """data_t
 _cell_length_a {a}
@@ -366,9 +366,10 @@ STEPS = {
 }
 """Steps of central differences: slots within, shift and distance after; a cell's are 2e-5 of it."""
 FAR = 2e-3
-"""What slopes leave out, of a slope's largest value: beyond Δ = 6 Γ a line of Lorentzian part η moves
-by η Γ/(πΔ³) per radian, 1.5e-3 η of 0.65 · 2/Γ² there; some lines overlap. What the power of a line
-changes with the cell there is smaller yet. Of slopes by widths, (Γ/Δ)²/2 = 1.4 % of 1/145 is."""
+"""What slopes leave out, of a slope's largest value: beyond Δ = 6 Γ a line of Lorentzian part η
+moves by η Γ/(πΔ³) per radian, 1.5e-3 η of 0.65 · 2/Γ² there; some lines overlap. What the power of
+a line changes with the cell there is smaller yet. Of slopes by widths, (Γ/Δ)²/2 = 1.4 % of 1/145
+is."""
 
 
 @pytest.mark.parametrize(
