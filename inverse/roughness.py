@@ -64,7 +64,7 @@ def lattice_error_A(a_A: Floats, *, amount: Floats, apart: int = APART) -> Float
 
     ``amount`` is the volume fraction. c is the roughness of a, times the median amount there.
     """
-    patches = full_patches(np.where(np.isfinite(a_A), amount, 0.0), apart=apart)
+    patches, apart = _enough_patches(np.where(np.isfinite(a_A), amount, 0.0), apart)
     error = rough_error(a_A, patches=patches, apart=apart)
     strength = error * float(np.median(amount[patches])) if patches.any() else 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -73,4 +73,17 @@ def lattice_error_A(a_A: Floats, *, amount: Floats, apart: int = APART) -> Float
 
 def amount_error(amount: Floats, *, apart: int = APART) -> float:
     """Return the estimated error of a map of amounts, the same for every pixel."""
-    return rough_error(amount, patches=full_patches(amount, apart=apart), apart=apart)
+    patches, apart = _enough_patches(amount, apart)
+    return rough_error(amount, patches=patches, apart=apart)
+
+
+def _enough_patches(amount: Floats, apart: int) -> tuple[NDArray[np.bool_], int]:
+    """Return full patches, half as wide where there are too few, and how far apart pixels are.
+
+    Errors of neighbours are alike, so that narrower patches tell too little of them, but something.
+    """
+    patches = full_patches(amount, apart=apart)
+    while patches.sum() < _FEWEST_PATCHES and apart > 1:
+        apart //= 2
+        patches = full_patches(amount, apart=apart)
+    return patches, apart

@@ -54,6 +54,17 @@ def test_error_of_the_lattice_grows_where_there_is_less_material():
     assert error_A[100, 100] == pytest.approx(1e-3, rel=0.1)
 
 
+def test_small_particles_are_judged_by_narrower_patches():
+    # Closed form: independent errors have the same roughness at any distance. Particles of 4 × 4
+    # pixels hold no patch of 5 × 5, but four of 3 × 3: 2500 of these in all, a tenth independent,
+    # so that the median of |r| has a relative standard deviation of 1.17/√250 = 7 %; 5.3 σ.
+    noise = np.random.default_rng(6).normal(0.0, 1e-3, (N, N))
+    amount = np.where((X % 8 < 4) & (Y % 8 < 4), 0.8, 0.0)
+    assert not full_patches(amount).any()
+    error_A = lattice_error_A(np.where(amount > 0.0, 8.2 + noise, np.nan), amount=amount)
+    assert error_A[1, 1] == pytest.approx(1e-3, rel=5.3 * 0.075)
+
+
 def test_too_few_patches_tell_nothing():
     amount = np.full((N, N), np.nan)
     assert amount_error(amount) == 0.0
