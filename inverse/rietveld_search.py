@@ -39,7 +39,9 @@ def searched_start(patterns: Patterns, variance: Patterns, *, model: RietveldMod
     counts = root_weight > 0.0
     for first in range(0, len(patterns), _BLOCK):
         part = slice(first, first + _BLOCK)
-        left = bridged((patterns[part] * root_weight).astype(np.float32), counts)
+        with np.errstate(invalid="ignore", over="ignore"):
+            weighted = (patterns[part] * root_weight).astype(np.float32)
+        left = bridged(weighted, counts)
         left -= (left @ basis) @ basis.T
         for p, (factors, bank) in zip(wanted, banks, strict=True):
             match = left @ bank.T
