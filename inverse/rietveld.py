@@ -30,7 +30,8 @@ Patterns = NDArray[np.floating[Any]]
 class Refined:
     """The results of all patterns; NaN where a pattern's status is not CONVERGED.
 
-    A phase whose scale lies below five standard uncertainties has no other parameters: NaN.
+    A phase whose scale lies below five standard uncertainties, times √χ² where that is above one,
+    has no other parameters: NaN. They were held at their start.
     """
 
     names: tuple[str, ...]

@@ -18,8 +18,8 @@ creep along a valley are lengthened.
 
 A phase that is not there would fit its cell and widths to noise. Parameters of phases below two
 standard uncertainties of scale are held at their start, but for the most significant one; those
-that come out above are freed then, and those of phases that come out below five although they are
-free are held for good. Then the search is repeated.
+that come out above are freed then. Of phases that come out below five although they are free, the
+least significant is held for good. Then the search is repeated.
 
 Source: Golub & Pereyra, SIAM J. Numer. Anal. 10 (1973) 413; Kaufman, BIT 15 (1975) 49; Marquardt,
 J. Soc. Indust. Appl. Math. 11 (1963) 431.
@@ -50,8 +50,9 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _MOST_EVALUATIONS = 60
-_SETTLED = 1e-6
-"""Square of a step in standard uncertainties that ends the search."""
+_SETTLED, _LATE, _SETTLED_LATE = 1e-6, 30, 1e-4
+"""Square of a step in standard uncertainties that ends the search, and after so many evaluations:
+where phases of many parameters are barely there, the bottom of the valley is flat."""
 _NEAR = 100.0
 """Square of a step below which rows of steps are looked at."""
 _ALIGNED, _LONGEST_STRIDE = 0.9, 10.0
@@ -105,21 +106,21 @@ def _product_of(one: Floats, matrix: Floats, other: Floats) -> float:
 
 
 @compiled
-def _stride(step: Floats, last: Floats, square: float, reduced: Floats) -> float:
+def _stride(step: Floats, last: Floats, square: float, unit: float, reduced: Floats) -> float:
     """Return how much of a step, or how many of it, lead to where a row of steps would.
 
-    Where steps go to and fro, each ρ ≥ ½ times as long as the last, that is 1/(1 + ρ); where they
-    creep in one direction 1/(1 − ρ) (Aitken).
+    Where steps go to and fro, each ρ ≥ ½ times as long as the last, that is 1/(1 + ρ); where short
+    ones creep in one direction 1/(1 − ρ) (Aitken), and ten where they grow, as on leaving a saddle.
     """
     before = _product_of(last, reduced, last)
-    if not (before > 0.0 and square > 0.25 * before):
+    if not (before > 0.0 and 0.25 * before < square < _NEAR * unit):
         return 1.0
     ratio = np.sqrt(square / before)
     cosine = _product_of(step, reduced, last) / (ratio * before)
     if cosine < 0.0:
         return float(1.0 / (1.0 + ratio))
-    if cosine > _ALIGNED and ratio < 1.0:
-        return float(min(1.0 / (1.0 - ratio), _LONGEST_STRIDE))
+    if cosine > _ALIGNED and square < unit:
+        return float(min(1.0 / max(1.0 - ratio, 1e-9), _LONGEST_STRIDE))
     return 1.0
 
 
@@ -137,15 +138,16 @@ def _search(
     differentiate(setup, work)
     reduce(work, reduced, slope)
     outcome, elsewhere, longest, last = NOT_CONVERGED, False, np.inf, np.zeros(n_free)
-    for _evaluation in range(_MOST_EVALUATIONS):
+    for evaluation in range(_MOST_EVALUATIONS):
         square = _step(theta, damping, reduced, slope, setup, step)
         if not square >= 0.0 or damping > _MOST_DAMPING:
             break
-        stride = _stride(step, last, square, reduced) if square < _NEAR * unit else 1.0
+        stride = _stride(step, last, square, unit, reduced)
         longest = min(longest, stride * stride * square) if stride < 1.0 else _GROWTH * longest
         stride = min(stride, np.sqrt(longest / square)) if square > 0.0 else 1.0
         square *= stride * stride
-        if damping <= 1.0 and square < _SETTLED * unit:
+        settled = _SETTLED if evaluation < _LATE else _SETTLED_LATE
+        if damping <= 1.0 and square < settled * unit:
             outcome = CONVERGED
             break
         for j in range(n_free):
@@ -216,16 +218,21 @@ def _expect(work: Work, covariance: Floats) -> None:
 
 @compiled
 def _revise(covariance: Floats, setup: Setup, work: Work, dropped: Bools) -> bool:
-    """Drop phases that proved insignificant, for good, and take in others; whether any changed."""
-    changed = False
+    """Take in phases that may be there, or drop one that is not, for good; whether any changed.
+
+    One at a time, the least significant first: two lattices that fell together are neither.
+    """
+    least, worst, changed = _SIGNIFICANT, -1, False
     for p in range(work.present.size):
         if setup.active.first[p] == setup.active.first[p + 1]:
             continue
         significance = _significance(p, covariance, work)
-        if work.present[p] and not significance >= _SIGNIFICANT:
-            work.present[p], dropped[p], changed = False, True, True
+        if work.present[p] and not significance >= least:
+            least, worst = significance, p
         elif significance > _HOPEFUL and not (work.present[p] or dropped[p]):
             work.present[p], changed = True, True
+    if worst >= 0:
+        work.present[worst], dropped[worst], changed = False, True, True
     return changed
 
 

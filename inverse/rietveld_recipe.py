@@ -55,6 +55,12 @@ class RietveldPhase(Spec):
         return self.name or self.crystal
 
     @model_validator(mode="after")
+    def _search_is_possible(self) -> RietveldPhase:
+        if self.search and self.cell != "voxel":
+            raise ValueError(f'search needs cell = "voxel", but cell = {self.cell!r}')
+        return self
+
+    @model_validator(mode="after")
     def _site_is_named(self) -> RietveldPhase:
         if self.occupancy != "fixed" and self.occupancy_site is None:
             raise ValueError(

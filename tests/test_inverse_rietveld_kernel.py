@@ -491,6 +491,12 @@ def test_cells_of_other_symmetry_cannot_be_tied():
         model_of((RietveldPhase(crystal="Al", cell="=graphite"), RietveldPhase(crystal="graphite")))
 
 
+@pytest.mark.parametrize("cell", ["fixed", "shared", "=Al"])
+def test_a_search_needs_a_cell_of_its_own(cell):
+    with pytest.raises(ValidationError, match='search needs cell = "voxel"'):
+        RietveldPhase(crystal=SPINEL, search=True, cell=cell)
+
+
 def test_an_occupancy_needs_a_site():
     with pytest.raises(ValidationError, match="needs occupancy_site"):
         RietveldPhase(crystal=SPINEL, occupancy="voxel")
@@ -623,3 +629,27 @@ def test_a_start_beyond_the_limits_is_moved_to_them(free):
     result = refine_patterns(patterns, variance=variance, model=model)
     assert result.status[0] == Status.CONVERGED
     assert result.of(f"{SPINEL}.a_A")[0] == pytest.approx(8.245 * 1.0003, abs=1e-3)
+
+
+@pytest.mark.parametrize("stretch", [1.0, 0.9973, 0.9945])
+def test_two_lattices_that_fall_together_are_one(stretch):
+    # Truth: patterns of a single lattice, refined with two that start 0.55 % apart, at either start
+    # or halfway. Where both end at the same cell neither scale is known, but their sum is: one is
+    # dropped, and the other is the lattice there is.
+    phases = (
+        RietveldPhase(crystal=SPINEL),
+        RietveldPhase(crystal=SPINEL, name="smaller", cell_start=0.9945),
+    )
+    patterns, variance = noisy(model_of(), (0.7,), n=40, offset=stretch - 1.0, seed=5)
+    model = model_of(phases)
+    result = refine_patterns(patterns, variance=variance, model=model)
+    assert (result.status == Status.CONVERGED).all()
+    cells, esds = (
+        np.stack([each(f"{name}.a_A") for name in (SPINEL, "smaller")], axis=1)
+        for each in (result.of, result.esd_of)
+    )
+    told = np.isfinite(cells)
+    assert (told.sum(axis=1) == 1).all()
+    assert (np.abs(cells[told] - 8.245 * stretch) < 6.0 * esds[told]).all()
+    total = result.values[:, :2].sum(axis=1)
+    assert_allclose(total, 0.7, atol=6.0 * result.esd[:, :2].max())
