@@ -32,8 +32,6 @@ UNDECIDED = -1
 
 _INDEPENDENT = 1e-11
 """Share of a column, of those of length one, below which it is a mixture of the others."""
-_SAMPLED = 512
-"""Patterns from which the mean variance is taken."""
 _BLOCK = 256
 """Patterns worked on at once."""
 
@@ -157,14 +155,6 @@ def members(group: Ints) -> list[Ints]:
     order = order[np.searchsorted(group[order], UNDECIDED, side="right") :]
     parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
     return [rows[first : first + _BLOCK] for rows in parts for first in range(0, len(rows), _BLOCK)]
-
-
-def typical_weight(variance: Singles | Floats) -> Floats:
-    """Return the inverse of the mean variance of each channel, (channel,), 0 if never measured."""
-    sample = variance[:: max(1, len(variance) // _SAMPLED)].astype(np.float64)
-    usable = (sample > 0.0) & np.isfinite(sample)
-    mean = np.where(usable, sample, 0.0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1)
-    return np.where(mean > 0.0, 1.0 / np.where(mean > 0.0, mean, 1.0), 0.0)
 
 
 def checked_patterns(

@@ -33,10 +33,10 @@ from inverse.phase_decision_null import (
     checked_patterns,
     lattice_null,
     orthonormal,
-    typical_weight,
 )
 from inverse.phase_decision_pair_fit import PairFit, better, fit_pairs
 from inverse.refine import LatticeModel, Refinement
+from inverse.starting_values import typical_weight
 from xrdct.compiled import compiled
 from xrdct.errors import InputError
 

@@ -23,9 +23,9 @@ from inverse.phase_decision_null import (
     Weighted,
     members,
     orthonormal,
-    typical_weight,
     weighted,
 )
+from inverse.starting_values import typical_weight
 from xrdct.compiled import single_threaded_algebra, threaded
 
 Bools = NDArray[np.bool_]

@@ -33,7 +33,7 @@ def searched_start(patterns: Patterns, variance: Patterns, *, model: RietveldMod
     ]
     if not wanted or not len(patterns):
         return start
-    root_weight = typical_weight(variance)
+    root_weight = np.sqrt(typical_weight(variance))
     basis = _basis(model, wanted, root_weight)
     banks = [_bank(model, p, root_weight, basis) for p in wanted]
     counts = root_weight > 0.0

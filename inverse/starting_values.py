@@ -37,7 +37,7 @@ class StartGrid:
 
 def start_grid(variance: Float32s, *, templates: Floats, linear: Floats) -> StartGrid:
     """Return what :func:`start_positions` needs for patterns of such ``variance``."""
-    root_weight = typical_weight(variance)
+    root_weight = np.sqrt(typical_weight(variance))
     basis, _ = np.linalg.qr((linear * root_weight).T)
     weighted = templates[::_COARSENESS] * root_weight
     weighted -= (weighted @ basis) @ basis.T
@@ -51,12 +51,12 @@ def start_grid(variance: Float32s, *, templates: Floats, linear: Floats) -> Star
 
 
 def typical_weight(variance: Float32s | Floats) -> Floats:
-    """Return 1/σ of the mean variance of some patterns, (channel,); zero where none counts."""
+    """Return the inverse of the mean variance of some patterns, (channel,), 0 if never measured."""
     sample = variance[:: max(1, len(variance) // _SAMPLED)].astype(float)
     usable = (sample > 0.0) & np.isfinite(sample)
     typical = np.where(usable, sample, 0.0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1)
     counts = typical > 0.0
-    return np.where(counts, 1.0 / np.sqrt(np.where(counts, typical, 1.0)), 0.0)
+    return np.where(counts, 1.0 / np.where(counts, typical, 1.0), 0.0)
 
 
 def start_positions(patterns: Float32s, *, grid: StartGrid) -> Floats:
