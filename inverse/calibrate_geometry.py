@@ -32,6 +32,7 @@ from xrdct.compiled import single_threaded_algebra
 from xrdct.crystal import Crystal
 from xrdct.errors import InputError
 from xrdct.instrument import Beam, Detector, Geometry, detector_plane
+from xrdct.normal import SIGMA_PER_MAD
 from xrdct.plane import place_m, sight
 from xrdct.reflections import powder_reflections
 
@@ -68,7 +69,6 @@ _FLOOR_PX = 2e-3
 """Error of a sector's position below which no number of photons brings it: pixels are unequal."""
 _OUTLIER = 8.0
 """Robust standard deviations beyond which a sector is left out."""
-_MAD_TO_SIGMA = 1.4826
 _PASSES = 8
 _STILL_PX = 2e-4
 
@@ -302,7 +302,7 @@ def _moved(task: _Task, geometry: Geometry, points: _Points) -> tuple[Geometry, 
         weight = kept / points.sigma_rad
         change, *_ = np.linalg.lstsq(slope * weight[:, None], -points.excess_rad * weight, None)
         left = np.abs(points.excess_rad + slope @ change) / points.sigma_rad
-        kept = left <= _OUTLIER * max(_MAD_TO_SIGMA * float(np.median(left)), 1.0)
+        kept = left <= _OUTLIER * max(SIGMA_PER_MAD * float(np.median(left)), 1.0)
     moved_px = float(np.abs(slope @ change).max()) / task.pixel_rad
     return _with(geometry, values + steps * change), moved_px
 

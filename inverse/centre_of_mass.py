@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inverse.sinogram import Floats
+from xrdct.normal import SIGMA_PER_MAD
 
 _EDGE_RAYS = 3
 _EMPTY = 0.03
@@ -23,7 +24,6 @@ _EMPTY_MEDIAN = 0.003
 """The same of their median over all projections: on a pedestal the centre is not the sample's."""
 _TUKEY = 4.685
 """Residual, in standard deviations, from which a projection counts for nothing."""
-_NORMAL_MAD = 1.4826
 _ROUNDS = 20
 
 
@@ -63,7 +63,7 @@ def centre_of_mass_fit(
         root = np.sqrt(weight)
         fitted = np.linalg.lstsq(design * root[:, None], centres_um * root, rcond=None)[0]
         rest = np.abs(centres_um - design @ fitted)
-        spread = _NORMAL_MAD * np.median(rest)
+        spread = SIGMA_PER_MAD * np.median(rest)
         if spread == 0.0:
             break
         weight = np.maximum(1.0 - (rest / (_TUKEY * spread)) ** 2, 0.0) ** 2

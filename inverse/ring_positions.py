@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdct.normal import SIGMA_PER_MAD
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -28,7 +30,6 @@ _SIGNIFICANT = 10.0
 """Standard deviations by which a ring's area must exceed zero, and"""
 _SECTOR_SIGNIFICANT = 5.0
 """by which a sector's height must."""
-_MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def _ordinary(pixels: RingPixels, bins: Ints, n_bins: int) -> NDArray[np.bool_]:
     middle = np.cumsum(n_pixels) - n_pixels + n_pixels // 2
     median = pixels.y[np.lexsort((pixels.y, bins))][middle][bins]
     away = np.abs(pixels.y - median)
-    spread = _MAD_TO_SIGMA * away[np.lexsort((away, bins))][middle][bins]
+    spread = SIGMA_PER_MAD * away[np.lexsort((away, bins))][middle][bins]
     counting = np.sqrt(pixels.per_count * np.maximum(median, pixels.per_count))
     return np.asarray(away <= _OUTLIER * np.maximum(spread, counting))
 

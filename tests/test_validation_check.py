@@ -177,3 +177,14 @@ def test_electrode_is_not_packed(monkeypatch):
     told = forecast(experiment(sample=Electrode(diameter_um=20.0), effects=Effects()))
     assert told.sample_diameter_um == 20.0
     assert np.isfinite(told.dose_MGy)
+
+
+def test_an_interlaced_scan_is_judged_by_its_maps_of_half_steps():
+    # Truth: its merged rays lie half a step apart, so that maps have 2n − 1 pixels a side.
+    scan = Scan(n_offsets=21, n_angles=60, step_um=2.0)
+    plain = forecast(experiment(scan=scan))
+    interlaced = forecast(experiment(scan=scan.model_copy(update={"interlaced": True})))
+    assert any("unmeasured" in warning for warning in plain.warnings)
+    assert not any("unmeasured" in warning for warning in interlaced.warnings)
+    more_MB = 2 * 4 * (41**2 - 21**2) * 100 / 1e6
+    assert interlaced.memory_MB - plain.memory_MB == pytest.approx(more_MB)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xraylib
 
+from inverse.interlace import half_step_scan
 from phantoms.library import Electrode, Particle1, Particle2
 from validation.experiment import Experiment
 from xrdct.composition import number_density_per_A3
@@ -45,7 +46,7 @@ def forecast(experiment: Experiment) -> Forecast:
     sample_um = _sample_diameter_um(experiment)
     channels = experiment.geometry.n_channels
     raw_bytes = 4.0 * channels * sum(scan.n_points for scan in scans)
-    voxels = experiment.scan.n_offsets**2
+    voxels = half_step_scan(experiment.scan).n_offsets ** 2
     return Forecast(
         n_points=sum(scan.n_points for scan in scans),
         beam_time_s=sum(scan.beam_time_s for scan in scans),
@@ -122,7 +123,7 @@ def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
         )
     if scan.n_planes > 1:
         found.append("pattern mode simulates one plane at a time")
-    if scan.step_um > 1.5 * experiment.beam.width_um:
+    if half_step_scan(scan).step_um > 1.5 * experiment.beam.width_um:
         found.append(_gap_warning(scan, experiment.beam.width_um))
     return found
 
