@@ -1,0 +1,1 @@
+"""Many simulated experiments: in parallel, each done once, resumed where they were left."""
