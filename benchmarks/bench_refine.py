@@ -1,6 +1,6 @@
 """Time Rietveld refinement of many patterns, beside general programs on the same data.
 
-Patterns of 1000 channels with Poisson noise, of 50,000 counts at the highest channel. One phase:
+Patterns of 1024 channels with Poisson noise, of 50,000 counts at the highest channel. One phase:
 scale, lattice parameter and five background terms, by the engine and by the fast path of
 `inverse.refine`. Four phases: scales, all cells (7 free lengths and angles), background, then sizes
 and strains too. The others refine the first of the same patterns, one after the other as their
@@ -10,13 +10,19 @@ on the machine disturbs less. Run from the checkout, with whichever programs are
 (pip install -e ".[peers]"). The others' lattice parameters come out larger by 5e-6: they
 divide by sin2θ at the line, not in the channel (`benchmarks.peer_phases`).
 
-    python -m benchmarks.bench_refine
+Then 100,000 patterns, or as many as are given, of one phase and of four with sizes and strains,
+each in a process of its own, with the most memory that it held.
+
+    python -m benchmarks.bench_refine [--voxels N]
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +42,7 @@ from inverse.model import (
     phase_lines,
 )
 from inverse.recipe import Calibration, Profile
-from inverse.refine import LatticeModel, refine
+from inverse.refine import LatticeModel, Status, refine
 from inverse.rietveld import Refined, refine_patterns
 from inverse.rietveld_model import RietveldModel, rietveld_model
 from inverse.rietveld_recipe import Rietveld, RietveldPhase
@@ -62,7 +68,7 @@ N_PEER = 2
 N_BACKGROUND = 5
 INSTRUMENT = Instrument(
     Beam(),
-    Geometry(distance_m=0.7, two_theta_min_deg=1.5, two_theta_max_deg=17.5, n_channels=1000),
+    Geometry(distance_m=0.7, two_theta_min_deg=1.5, two_theta_max_deg=17.5, n_channels=1024),
     Calibration(profile=Profile(W_deg2=6e-4), distance_m=0.7),
 )
 
@@ -178,9 +184,15 @@ def row(name: str, found: Seconds, ours: Seconds | None = None, note: str = "") 
     print(f"{text}   {note}".rstrip())
 
 
-def peers(data: Data, phases: Sequence[PeerPhase], ours: Seconds, *, with_widths: bool) -> None:
-    """Print the times of the other programs on the first patterns, and how true they are."""
+def peers(
+    data: Data, phases: Sequence[PeerPhase], ours: Seconds, *, with_widths: bool
+) -> dict[str, Seconds]:
+    """Print the times of the other programs on the first patterns, and how true they are.
+
+    Returns the times.
+    """
     start = [one.changed(stretch=1.0) for one in phases]
+    times: dict[str, Seconds] = {}
     for name in PEERS:
         try:
             peer: Any = importlib.import_module(f"benchmarks.peer_{name}")
@@ -200,10 +212,11 @@ def peers(data: Data, phases: Sequence[PeerPhase], ours: Seconds, *, with_widths
                 )
             )  # fmt: skip
 
-        found = timed(run, 1, repeats=N_PEER)
+        found = times[name] = timed(run, 1, repeats=N_PEER)
         a = f"{phases[0].name}.a_A"
         note = off(fits[0].of(a), fits[0].esd_of(a), phases[0])
         row(f"{name} {peer.version()}", found, ours, note)
+    return times
 
 
 def off(a_A: float, esd_A: float, phase: PeerPhase) -> str:
@@ -231,8 +244,58 @@ def engine(data: Data, phases: Sequence[PeerPhase], *, with_widths: bool) -> Sec
     return found
 
 
+def many(n_phases: int, *, n_patterns: int) -> dict[str, float]:
+    """Refine many patterns; return seconds by the clock and of processors, and memory in GB.
+
+    Four phases are refined with sizes and strains. Compiled before, not counted.
+    """
+    phases = mixture(list(MIXTURE)[:n_phases])
+    data = simulated(phases, n_patterns)
+    model = engine_model([one.name for one in phases], with_widths=n_phases > 1)
+    refine_patterns(data.patterns[:8], variance=data.variance[:8], model=model)
+    before_GB = peak_memory_GB()
+    wall, processor = time.perf_counter(), time.process_time()
+    found = refine_patterns(data.patterns, variance=data.variance, model=model)
+    return {
+        "wall": time.perf_counter() - wall,
+        "processor": time.process_time() - processor,
+        "peak_GB": peak_memory_GB(),
+        "before_GB": before_GB,
+        "data_GB": (data.patterns.nbytes + data.variance.nbytes) / 1e9,
+        "converged": float(np.mean(found.status == Status.CONVERGED)),
+    }
+
+
+def report_many(n_phases: int, others: dict[str, Seconds], *, n_patterns: int) -> None:
+    """Print what a process of its own needs for many patterns, and what others would need."""
+    command = [sys.executable, "-m", "benchmarks.bench_refine", "--voxels", str(n_patterns)]
+    done = subprocess.run(
+        [*command, "--phases", str(n_phases)], check=True, capture_output=True, text=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    print(
+        f"\n{n_patterns} patterns, phases: {n_phases}: {found['wall']:.1f} s by the clock, "
+        f"{found['processor']:.1f} s of processors, {100.0 * found['converged']:.3f} % converged; "
+        f"data {found['data_GB']:.2f} GB, peak memory of the process {found['peak_GB']:.2f} GB, "
+        f"{found['before_GB']:.2f} GB before the refinement"
+    )
+    for name, other in others.items():
+        print(
+            f"{name}, from the time of one: {n_patterns * other.wall / 3600.0:.1f} h by the clock, "
+            f"{n_patterns * other.wall / found['wall']:.0f} times as long, "
+            f"{n_patterns * other.processor / found['processor']:.0f} times the processor time"
+        )
+
+
 def main() -> None:
     """Print times per pattern, their ratios, and the peak memory."""
+    parser = argparse.ArgumentParser(description="Time Rietveld refinement.")
+    parser.add_argument("--voxels", type=int, default=N_VOXELS, help="patterns of the last part")
+    parser.add_argument("--phases", type=int, choices=(1, 4), help="the last part alone, as JSON")
+    given = parser.parse_args()
+    if given.phases is not None:
+        print(json.dumps(many(given.phases, n_patterns=given.voxels)))
+        return
     print(f"{INSTRUMENT.geometry.n_channels} channels, {worker_count(None)} cores")
     print(f"{'ms per pattern':<32} {'wall':>12} {'processor':>12} {'ratio':>10} {'CPU':>10}")
     print("\none phase: scale, a, background")
@@ -244,7 +307,7 @@ def main() -> None:
     fast = timed(lambda: refine(data.patterns, variance=data.variance, model=table), N_ONE)
     row("inverse.refine", fast, note=off(first.a_A[0], first.a_esd_A[0], one[0]))
     ours = engine(data, one, with_widths=False)
-    peers(data, one, ours, with_widths=False)
+    of_one = peers(data, one, ours, with_widths=False)
 
     print("\nfour phases: scales, cells, background")
     four = mixture(names)
@@ -254,26 +317,10 @@ def main() -> None:
 
     print("\nfour phases: scales, cells, sizes, strains, background")
     ours = engine(data, four, with_widths=True)
-    peers(data, four, ours, with_widths=True)
+    of_four = peers(data, four, ours, with_widths=True)
 
-    memory(one)
-
-
-def memory(one: Sequence[PeerPhase]) -> None:
-    """Print the time and peak memory of a slice of voxels."""
-    few = simulated(one, 100)
-    patterns = np.tile(few.patterns, (N_VOXELS // 100, 1))
-    variance = np.tile(few.variance, (N_VOXELS // 100, 1))
-    before = peak_memory_GB()
-    model = engine_model([phase.name for phase in one], with_widths=False)
-    start = time.perf_counter()
-    refine_patterns(patterns, variance=variance, model=model)
-    seconds = time.perf_counter() - start
-    print(
-        f"\n{N_VOXELS} voxels of one phase: {seconds:.1f} s; data "
-        f"{(patterns.nbytes + variance.nbytes) / 1e9:.2f} GB, peak memory of the process "
-        f"{peak_memory_GB():.2f} GB, {before:.2f} GB before the refinement"
-    )
+    report_many(1, of_one, n_patterns=given.voxels)
+    report_many(4, of_four, n_patterns=given.voxels)
 
 
 if __name__ == "__main__":

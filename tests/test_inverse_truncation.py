@@ -12,31 +12,9 @@ from inverse.parallax_shift import NODE_CHANNELS
 from inverse.ray_sums import RingGrid
 from inverse.reconstruct import filtered_back_projection
 from inverse.rings import Ring, add_ring, rays_of, view_radius_um
-from inverse.sinogram import Sinogram
 from inverse.truncation import outside_rings, without_outside
+from tests.sinograms import DISTANCE_M, SINGLE, WIDTH_RAD, chord_in, sinogram
 from xrdct.errors import InputError
-
-SINGLE = float(np.finfo(np.float32).eps)
-WIDTH_RAD = np.deg2rad(0.0127)
-"""Width of a channel of the examples."""
-DISTANCE_M = 0.7
-
-
-def sinogram(values, *, step, axis=0.0, two_theta=None, angles=None):
-    """A sinogram of given values (angle, offset, channel) over a half turn."""
-    n_angles, n_offsets, n_channels = values.shape
-    if two_theta is None:
-        two_theta = np.deg2rad(8.0) + WIDTH_RAD * np.arange(n_channels)
-    return Sinogram(
-        values=values.astype(np.float32),
-        variance=np.ones(values.shape, np.float32),
-        transmission=np.ones((n_angles, n_offsets)),
-        angles_rad=np.arange(n_angles) * np.pi / n_angles if angles is None else angles,
-        step_um=step,
-        axis_offset_um=axis,
-        two_theta_rad=two_theta,
-        distance_m=DISTANCE_M,
-    )
 
 
 def offsets_of(n, step, axis):
@@ -50,10 +28,6 @@ def disc(n, step, n_angles, *, radius=500.0, centre=(0.0, 0.0), axis=0.0, n_chan
     distance = offsets_of(n, step, axis) - middle[:, None]
     chord = 2.0 * np.sqrt(np.maximum(radius**2 - distance**2, 0.0))
     return sinogram(np.repeat(chord[..., None], n_channels, axis=2), step=step, axis=axis)
-
-
-def chord_in(radius, t):
-    return 2.0 * np.sqrt(np.maximum(radius**2 - t**2, 0.0))
 
 
 # --- parallax ---
