@@ -7,11 +7,12 @@ beam profile and parallax included, and both are adjusted until all rays are exp
 (:mod:`inverse.direct_fit`). Pixels cover the whole sample, so that what lies outside the field of
 view explains its own share of the rays. The result of filtered back projection is the start.
 
-Uncertainties: the fit is repeated from its end with every other projection alone, and with the
-others alone. Half the difference of the two, times the amount, has the scale of the errors that
-differ between projections: noise, countable crystallites, streaks, the discreteness of pixels.
-Photon noise has its share of that, by its share of the filtered misfit. What both halves leave
-open alike, and the penalties decide, is not in it.
+Uncertainties: what differs between projections, from two halves of the scan
+(:mod:`inverse.direct_scale`), and what all have alike, by the penalties and the pixels, from a fit
+of the result's own rays (:mod:`inverse.direct_bias`), in quadrature.
+
+The structure within pixels is taken off the rays between the stages of the fit
+(:mod:`inverse.direct_subpixel`).
 
 Source: the idea of refining from sinograms is that of Vamvakeros et al., J. Appl. Cryst. 53 (2020)
 1531 (direct least-squares reconstruction).
@@ -21,23 +22,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.completion import sample_width_um
-from inverse.contrast import line_contrast
+from inverse.direct_bias import bootstrap_bias_A
 from inverse.direct_fit import Problem, State, fit, reweighted
+from inverse.direct_scale import Scale, scale_of_halves
 from inverse.direct_settings import Direct
 from inverse.direct_shapes import Shapes, shapes_of
+from inverse.direct_subpixel import Parts, parts_of
 from inverse.geometry import field_of_view
 from inverse.grids import PixelGrid, graded_grid
 from inverse.maps import Maps
+from inverse.reach import ends_in_view, sample_radius_um
 from inverse.refine import LatticeModel, Status
 from inverse.sinogram import Sinogram
 from inverse.strips import strip_projector
 from xrdct.errors import InputError
-from xrdct.normal import SIGMA_PER_MAD
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -47,24 +50,50 @@ _BEYOND_A = 8e-3
 """How far beyond the lattice parameters of the start a pixel may go."""
 _PARALLAX_A = 8e-3
 """How much further parallax may move its pattern."""
-_STAGES = (0.3, 0.7)
-"""Shares of the steps before and after the shapes are weighed anew."""
+_STAGES = {False: (0.3, 0.7), True: (0.3, 0.3, 0.4)}
+"""Shares of the steps of the stages, by whether the structure within pixels is taken off the rays
+between them. The shapes are weighed anew after the first."""
 _HALF_SHARE = 0.3
 """Of the steps, that the fit of every other projection takes."""
-_SUPPORT = 0.05
-"""Of the largest mean signal, that still belongs to the sample."""
-_SEED = 20_110_531
+_LEAST_SHOWN = 3
+"""Parts along a pixel's edge of the sample whose rays are fitted again, at least."""
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """Standard deviations that the two halves show."""
+class _Course:
+    """How a fit proceeds: with which settings, in which stages."""
 
-    lattice_A: float
-    """Of the lattice parameter of a full pixel."""
-    amount: float
-    noise_share: float
-    """Share of photon noise in both."""
+    settings: Direct
+    a_range_A: tuple[float, float]
+    step_taken: Callable[[], None]
+
+    @property
+    def stages(self) -> tuple[float, ...]:
+        """Shares of the steps."""
+        return _STAGES[self.settings.parts > 1]
+
+    def part(self, problem: Problem, state: State, *, share: float) -> State:
+        """Return the state that a share of the steps leads to."""
+        return fit(
+            problem, start=state, settings=self.settings,
+            n_iterations=max(1, round(share * self.settings.n_iterations)),
+            a_range_A=self.a_range_A, progress=self.step_taken,
+        )  # fmt: skip
+
+    def first(self, problem: Problem, start: State) -> State:
+        """Return the state after the first stage."""
+        return self.part(problem, start, share=self.stages[0])
+
+    def rest(self, parts: Parts, state: State) -> tuple[Problem, State]:
+        """Return the problem corrected for the structure within pixels, and what explains it.
+
+        The structure is that of the state before each of the stages.
+        """
+        problem = parts.problem
+        for share in self.stages[1:]:
+            problem = parts.corrected(state)
+            state = self.part(problem, state, share=share)
+        return problem, state
 
 
 def direct(
@@ -89,34 +118,84 @@ def direct(
         a_min_A=a_range_A[0] - _PARALLAX_A, a_max_A=a_range_A[1] + _PARALLAX_A,
         n_coefficients=settings.n_coefficients,
     )  # fmt: skip
-    radius_um = settings.reach_um or _sample_radius_um(sinogram, surroundings)
+    radius_um = settings.reach_um or _reach_um(sinogram, surroundings, start)
+    if _determined(sinogram, radius_um):
+        settings = settings.in_view()
+    course = _Course(settings, a_range_A, _steps_told(settings, progress))
     problem = problem_of(
         sinogram, shapes, radius_um=radius_um, beam_fwhm_um=beam_fwhm_um, workers=workers
     )
-    taken, expected = [0], settings.n_iterations * (1.0 + 2.0 * _HALF_SHARE)
-
-    def step_taken() -> None:
-        taken[0] += 1
-        if progress is not None:
-            progress(min(1.0, taken[0] / expected))
-
-    def fitted(problem: Problem, state: State, share: float) -> State:
-        steps = max(1, round(share * settings.n_iterations))
-        return fit(
-            problem, start=state, settings=settings, n_iterations=steps, a_range_A=a_range_A,
-            progress=step_taken,
-        )  # fmt: skip
-
-    state = fitted(problem, _start_state(problem, start), _STAGES[0])
+    first = _start_state(problem, start)
+    state = course.first(problem, first)
     if settings.reweight:
         problem = reweighted(problem, state)
-    state = fitted(problem, state, _STAGES[1])
-    scale = _scale(problem, state, sinogram, fitted)
+    parts = _parts(problem, sinogram, settings.parts)
+    corrected, state = course.rest(parts, state)
+    scale = scale_of_halves(
+        corrected, state, sinogram=sinogram,
+        fitted=lambda half, from_state: course.part(half, from_state, share=_HALF_SHARE),
+    )  # fmt: skip
+    bias_A = _bias_A(problem, state, first, sinogram, course)
     seen = field_of_view(
         start.scan.n_offsets, n_offsets=start.scan.n_offsets, step_um=sinogram.step_um,
         axis_offset_um=sinogram.axis_offset_um,
     )  # fmt: skip
-    return _maps(start, problem.projector.grid, state, scale, a_range_A, seen)
+    return _maps(start, problem.projector.grid, state, scale, bias_A, a_range_A, seen)
+
+
+def _steps_told(settings: Direct, progress: Progress | None) -> Callable[[], None]:
+    """Return what counts steps and tells which share of all is done."""
+    taken = count(1)
+    expected = settings.n_iterations * (1.0 + 2.0 * _HALF_SHARE)
+    if settings.bias == "bootstrap":
+        expected += settings.n_iterations
+
+    def step_taken() -> None:
+        number = next(taken)
+        if progress is not None:
+            progress(min(1.0, number / expected))
+
+    return step_taken
+
+
+def _bias_A(
+    problem: Problem, state: State, first: State, sinogram: Sinogram, course: _Course
+) -> Floats:
+    """Return the scale of what all projections share, in Å, (pixel,); zero if not asked for."""
+    if course.settings.bias == "none":
+        return np.zeros_like(state.a_A)
+    own = _parts(problem, sinogram, course.settings.parts)
+
+    def again(measured: Singles) -> State:
+        shown = replace(own, problem=replace(problem, measured=measured))
+        return course.rest(shown, course.first(shown.problem, first))[1]
+
+    finer = _parts(problem, sinogram, max(_LEAST_SHOWN, course.settings.parts))
+    return bootstrap_bias_A(finer, state, again=again)
+
+
+def _parts(problem: Problem, sinogram: Sinogram, n: int) -> Parts:
+    return parts_of(
+        problem, n=n, angles_rad=sinogram.angles_rad, axis_offset_um=sinogram.axis_offset_um
+    )
+
+
+def _reach_um(sinogram: Sinogram, surroundings: Sinogram | None, start: Maps) -> float:
+    """Return how far the sample reaches from the axis, at least to the end of the view.
+
+    Raises InputError where no scan tells it.
+    """
+    view_um = float(0.5 * sinogram.step_um * (sinogram.values.shape[1] + 1))
+    if surroundings is None and ends_in_view(start.volume_fraction):
+        return view_um
+    return max(view_um, sample_radius_um(surroundings or sinogram))
+
+
+def _determined(sinogram: Sinogram, radius_um: float) -> bool:
+    """Return whether all of the sample is in view, and angles suffice for its width."""
+    n_angles, n_offsets = sinogram.values.shape[:2]
+    width = 2.0 * radius_um / sinogram.step_um
+    return bool(width <= n_offsets + 1 and n_angles >= 0.5 * np.pi * width)
 
 
 def _lattice_range(start: Maps) -> tuple[float, float]:
@@ -127,25 +206,6 @@ def _lattice_range(start: Maps) -> tuple[float, float]:
     full = known & (start.volume_fraction > 0.5 * np.median(start.volume_fraction[known]))
     low_A, high_A = np.percentile(start.a_A[full], (0.5, 99.5))
     return float(low_A) - _BEYOND_A, float(high_A) + _BEYOND_A
-
-
-def _sample_radius_um(sinogram: Sinogram, surroundings: Sinogram | None) -> float:
-    """Return how far the sample reaches from the axis, one step more to be sure.
-
-    Without a scan of the surroundings, a sample whose signal ends within the view is all in it, and
-    another has the width that its transmission tells.
-    """
-    view_um = float(0.5 * sinogram.step_um * (sinogram.values.shape[1] + 1))
-    if surroundings is None:
-        mean = line_contrast(sinogram).mean(axis=0)
-        if max(mean[0], mean[-1]) < _SUPPORT * mean.max():
-            return view_um
-        half_um = 0.5 * float(sample_width_um(sinogram))
-        return float(max(view_um, half_um + sinogram.step_um))
-    mean = line_contrast(surroundings).mean(axis=0)
-    distance_um = np.abs(surroundings.offsets_um - surroundings.axis_offset_um)
-    seen = mean > _SUPPORT * mean.max()
-    return float(max(view_um, float(distance_um[seen].max()) + surroundings.step_um))
 
 
 def problem_of(
@@ -204,48 +264,12 @@ def _start_state(problem: Problem, start: Maps) -> State:
     return State(amount, a_A)
 
 
-def _scale(
-    problem: Problem,
-    state: State,
-    sinogram: Sinogram,
-    fitted: Callable[[Problem, State, float], State],
-) -> _Scale:
-    """Return how far the results of every other projection, and of the others, lie apart."""
-    first, second = (fitted(problem.half(start), state, _HALF_SHARE) for start in (0, 1))
-    grid = problem.projector.grid
-    seen = np.hypot(grid.x_um, grid.y_um) <= 0.5 * sinogram.step_um * sinogram.values.shape[1]
-    full = seen & (state.amount > 0.5)
-    change_A = 0.5 * (first.a_A - second.a_A) * state.amount
-    change = 0.5 * (first.amount - second.amount)
-    misfit = problem.measured - problem.shown(state)
-    noise = _noise(problem, sinogram)
-    share = np.vdot(problem.filtered(noise), noise) / np.vdot(problem.filtered(misfit), misfit)
-    return _Scale(_spread(change_A[full]), _spread(change[seen]), min(1.0, float(np.sqrt(share))))
-
-
-def _noise(problem: Problem, sinogram: Sinogram) -> Singles:
-    """Return one draw of the photon noise of every ray, (angle, offset, shape)."""
-    rng = np.random.Generator(np.random.Philox(_SEED))
-    noise = np.empty_like(problem.measured)
-    for a, variance in enumerate(sinogram.variance):
-        spread = np.sqrt(np.maximum(np.nan_to_num(variance), 0.0))
-        draw = rng.standard_normal(spread.shape, dtype=np.float32)
-        noise[a] = problem.shapes.coefficients(spread * draw)
-    return noise
-
-
-def _spread(values: Floats) -> float:
-    """Return the robust standard deviation, NaN of nothing."""
-    if values.size == 0:
-        return float("nan")
-    return float(SIGMA_PER_MAD * np.median(np.abs(values)))
-
-
 def _maps(
     start: Maps,
     grid: PixelGrid,
     state: State,
-    scale: _Scale,
+    scale: Scale,
+    bias_A: Floats,
     a_range_A: tuple[float, float],
     seen: NDArray[np.bool_],
 ) -> Maps:
@@ -260,13 +284,13 @@ def _maps(
     refined = status == Status.CONVERGED
     a_A[~refined] = np.nan
     kept = np.where(refined, amount, np.nan)
-    total_A = scale.lattice_A / kept
+    scatter_A = scale.lattice_A / kept
     total = np.where(refined, scale.amount, np.nan)
     return replace(
         start,
         a_A=a_A,
-        a_esd_noise_A=scale.noise_share * total_A,
-        a_esd_total_A=total_A,
+        a_esd_noise_A=scale.noise_share * scatter_A,
+        a_esd_total_A=np.hypot(scatter_A, grid.image(bias_A)),
         volume_fraction=kept,
         volume_fraction_esd_noise=scale.noise_share * total,
         volume_fraction_esd_total=total,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from xrdct.spec import Spec
@@ -18,7 +20,27 @@ class Direct(Spec):
     """Weight of the amount's total variation, beside a full pixel's share in the misfit."""
     lattice_smoothness: float = Field(0.2, ge=0.0, le=100.0)
     """Weight of the lattice parameter's curvature within full material, likewise."""
+    lattice_smoothness_in_view: float = Field(0.05, ge=0.0, le=100.0)
+    """The same where rays determine the sample: all of it is in view, and there are at least π/2
+    angles for every step of its width."""
+    parts: int = Field(1, ge=1, le=8)
+    """Parts along a pixel's edge, by which the structure within pixels is corrected for; with 1
+    pixels are the same throughout. Slopes between pixels of few rays are mostly streaks."""
+    parts_in_view: int = Field(3, ge=1, le=8)
+    """The same where rays determine the sample."""
+    bias: Literal["none", "bootstrap"] = "bootstrap"
+    """Whether esd_total holds what penalties and pixels do, from a second fit to rays of the
+    first one's result: as many steps again."""
     reach_um: float | None = Field(None, gt=0.0)
     """How far from the axis the sample reaches; None: found from its transmission."""
     reweight: bool = False
     """Halfway, weigh the shapes anew by how well they are fitted."""
+
+    def in_view(self) -> Direct:
+        """Return the settings for a sample that rays determine."""
+        return self.model_copy(
+            update={
+                "lattice_smoothness": self.lattice_smoothness_in_view,
+                "parts": self.parts_in_view,
+            }
+        )

@@ -44,7 +44,7 @@ from inverse.maps import Maps
 from inverse.refine import LatticeModel, Refinement, refine
 from inverse.sinogram import Sinogram
 from inverse.sinogram_refinement import additive_results
-from xrdct.normal import SIGMA_PER_MAD
+from xrdct.normal import spread_about_zero
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -230,5 +230,5 @@ def _halves(
 
 def _spread(values: Floats) -> float:
     """Return the robust standard deviation about zero, 0 of nothing."""
-    known = np.abs(values[np.isfinite(values)])
-    return float(SIGMA_PER_MAD * np.median(known)) if known.size else 0.0
+    known = values[np.isfinite(values)]
+    return spread_about_zero(known) if known.size else 0.0

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.completion import sample_width_um
 from inverse.compression import Compression, ray_noise
-from inverse.contrast import line_contrast
 from inverse.grids import PixelGrid, graded_grid
 from inverse.joint_problem import RayData, ray_part
 from inverse.joint_variance import left_out_per_um, model_error_variance
+from inverse.reach import sample_radius_um
 from inverse.reconstruct import filtered_back_projection
 from inverse.sinogram import Sinogram
 from inverse.strips import strip_projector
@@ -34,8 +33,6 @@ Singles = NDArray[np.float32]
 
 FINE_REACH = 1.5
 """Streaks come from near by more than from far: single steps there cost little and help."""
-_SUPPORT = 0.05
-"""Of the largest mean signal, that still belongs to the sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +74,8 @@ def joint_scans(
                 f"{other.two_theta_rad.size} and the window {window.two_theta_rad.size}, or "
                 "they stand at other angles."
             )
-    reach_um = sample_radius_um(window, others) if width_um is None else 0.5 * width_um
+    widest = max((window, *others), key=lambda scan: float(np.ptp(scan.offsets_um)))
+    reach_um = sample_radius_um(widest) if width_um is None else 0.5 * width_um
     grid = window_grid(window, reach_um=reach_um, outer_pixel_steps=outer_pixel_steps)
     values = [shapes.compress(scan.values) for scan in (window, *others)]
     per_um = _left_out_per_um(window, values[0], grid, workers)
@@ -108,23 +106,6 @@ def window_grid(window: Sinogram, *, reach_um: float, outer_pixel_steps: int) ->
     elif outer_um > fine_um:
         rings = [(1, outer_um)]
     return graded_grid(n_offsets, step_um=step_um, rings=rings)
-
-
-def sample_radius_um(window: Sinogram, others: Sequence[Sinogram]) -> float:
-    """Return how far from the axis the sample reaches, one step more to be sure.
-
-    The widest scan shows it where the sharp lines end within its view, and else its transmission.
-
-    Raises InputError where neither does.
-    """
-    widest = max((window, *others), key=lambda scan: float(np.ptp(scan.offsets_um)))
-    mean = line_contrast(widest).mean(axis=0)
-    distance_um = np.abs(widest.offsets_um - widest.axis_offset_um)
-    seen = mean > _SUPPORT * mean.max()
-    if seen[0] or seen[-1]:
-        half_um = 0.5 * sample_width_um(widest)
-        return float(max(half_um, distance_um.max()) + widest.step_um)
-    return float(distance_um[seen].max() + widest.step_um)
 
 
 def _left_out_per_um(

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, minimum_filter
 
-from xrdct.normal import SIGMA_PER_MAD
+from xrdct.normal import spread_about_zero
 
 Floats = NDArray[np.float64]
 _FULL_SHARE = 0.5
@@ -56,7 +56,7 @@ def rough_error(values: Floats, *, patches: NDArray[np.bool_], apart: int = APAR
     stencil = np.zeros((2 * apart + 1, 2 * apart + 1))
     stencil[::apart, ::apart] = np.outer((1.0, -2.0, 1.0), (1.0, -2.0, 1.0)) / 6.0
     difference = convolve(np.nan_to_num(values), stencil, mode="constant")
-    return float(SIGMA_PER_MAD * np.median(np.abs(difference[patches])))
+    return spread_about_zero(difference[patches])
 
 
 def lattice_error_A(a_A: Floats, *, amount: Floats, apart: int = APART) -> Floats:

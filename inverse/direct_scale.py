@@ -1,0 +1,73 @@
+"""The errors of the direct method that differ between projections, from two halves of the scan.
+
+The fit is repeated from its end with every other projection alone, and with the others alone. Half
+the difference of the two, times the amount, has the scale of what differs between projections:
+noise, countable crystallites, streaks. Photon noise has its share of that, by its share of the
+filtered misfit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inverse.direct_fit import Problem, State
+from inverse.sinogram import Sinogram
+from xrdct.normal import spread_about_zero
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+_SEED = 20_110_531
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Standard deviations that the two halves show."""
+
+    lattice_A: float
+    """Of the lattice parameter of a full pixel."""
+    amount: float
+    noise_share: float
+    """Share of photon noise in both."""
+
+
+def scale_of_halves(
+    problem: Problem,
+    state: State,
+    *,
+    sinogram: Sinogram,
+    fitted: Callable[[Problem, State], State],
+) -> Scale:
+    """Return how far the results of every other projection, and of the others, lie apart.
+
+    ``fitted`` takes a half of the problem from a state to its own. NaN where no pixel in view holds
+    material.
+    """
+    first, second = (fitted(problem.half(start), state) for start in (0, 1))
+    grid = problem.projector.grid
+    seen = np.hypot(grid.x_um, grid.y_um) <= 0.5 * sinogram.step_um * sinogram.values.shape[1]
+    full = seen & (state.amount > 0.5)
+    change_A = 0.5 * (first.a_A - second.a_A) * state.amount
+    change = 0.5 * (first.amount - second.amount)
+    misfit = problem.measured - problem.shown(state)
+    noise = _noise(problem, sinogram)
+    share = np.vdot(problem.filtered(noise), noise) / np.vdot(problem.filtered(misfit), misfit)
+    return Scale(
+        spread_about_zero(change_A[full]), spread_about_zero(change[seen]),
+        min(1.0, float(np.sqrt(share))),
+    )  # fmt: skip
+
+
+def _noise(problem: Problem, sinogram: Sinogram) -> Singles:
+    """Return one draw of the photon noise of every ray, (angle, offset, shape)."""
+    rng = np.random.Generator(np.random.Philox(_SEED))
+    noise = np.empty_like(problem.measured)
+    for a, variance in enumerate(sinogram.variance):
+        spread = np.sqrt(np.maximum(np.nan_to_num(variance), 0.0))
+        draw = rng.standard_normal(spread.shape, dtype=np.float32)
+        noise[a] = problem.shapes.coefficients(spread * draw)
+    return noise

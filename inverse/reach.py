@@ -1,0 +1,49 @@
+"""How far the sample reaches from the rotation axis, told by the scans themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inverse.completion import sample_width_um
+from inverse.contrast import line_contrast
+from inverse.sinogram import Sinogram
+
+_SUPPORT = 0.05
+"""Of the largest mean signal of sharp lines, that still belongs to the sample."""
+_OF_STREAKS = 0.1
+"""Of the mean amount of a filled ring of pixels, that still may be streaks."""
+
+
+def sample_radius_um(scan: Sinogram) -> float:
+    """Return how far the sample reaches, one step more to be sure.
+
+    The scan shows it where the sharp lines end within its view, and else its transmission.
+
+    Raises InputError where neither does.
+    """
+    mean = line_contrast(scan).mean(axis=0)
+    distance_um = np.abs(scan.offsets_um - scan.axis_offset_um)
+    seen = mean > _SUPPORT * mean.max()
+    if seen[0] or seen[-1]:
+        half_um = 0.5 * float(sample_width_um(scan))
+        return float(max(half_um, distance_um.max()) + scan.step_um)
+    return float(distance_um[seen].max() + scan.step_um)
+
+
+def ends_in_view(amount: NDArray[np.floating]) -> bool:
+    """Return whether a map of amounts, (iy, ix), NaN or 0 without material, shows an end of it.
+
+    That is where the outer tenth of the disc in view holds next to none: also within a container
+    that shows lines of its own.
+    """
+    n = amount.shape[0]
+    place = np.arange(n) - 0.5 * (n - 1)
+    radius = np.hypot(*np.meshgrid(place, place)) / (0.5 * n)
+    filled = np.maximum(np.nan_to_num(amount), 0.0)
+    rings = [
+        float(filled[(radius >= low) & (radius < low + 0.1)].mean())
+        for low in np.arange(0.0, 0.95, 0.1)
+        if np.any((radius >= low) & (radius < low + 0.1))
+    ]
+    return rings[-1] < _OF_STREAKS * max(rings)
