@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from inverse.recipe import Recipe
 from inverse.region_table import RegionTable, read_regions, write_regions
+from inverse.voxel_file import read_rietveld, write_rietveld
+from inverse.voxel_maps import RietveldMaps
 from xrdct.errors import InputError
 from xrdct.hdf5 import (
     check_format,
@@ -85,6 +87,8 @@ class Maps:
     recipe: Recipe
     regions: RegionTable | None = None
     """Weight fractions by particle and depth shell; None where there is none to tell of."""
+    rietveld: RietveldMaps | None = None
+    """Maps of every phase; None unless the recipe asks for them."""
     shared: Mapping[str, float] = field(default_factory=dict)
     """Refined parameters that hold for every voxel (size, strain, change of B_iso)."""
     experiment_hash: str = ""
@@ -111,6 +115,8 @@ def write_maps(maps: Maps, path: Path) -> None:
             )
         if maps.regions is not None:
             write_regions(entry, maps.regions, position_um=maps.scan.offsets_um)
+        if maps.rietveld is not None:
+            write_rietveld(entry, maps.rietveld, position_um=maps.scan.offsets_um)
         if maps.example is not None:
             group = nexus_group(entry, "example", "NXcollection")
             group["pixel"] = np.array(maps.example.pixel)
@@ -136,6 +142,7 @@ def read_maps(path: Path) -> Maps:
             example=_read_example(entry, shape, path),
             recipe=own_spec(entry, "recipe", Recipe, path),
             regions=read_regions(entry, shape, path),
+            rietveld=read_rietveld(entry, shape, path),
             shared=_own_numbers(entry, "shared", path),
             experiment_hash=own_text(entry, "experiment_hash", path),
             versions={k: str(v) for k, v in own_json(entry, "versions", path).items()},

@@ -113,5 +113,5 @@ def draw_patterns(
 def chebyshev_background(n_channels: int, *, n_terms: int) -> Floats:
     """Return Chebyshev polynomials T_0 … over the channels, shape (term, channel)."""
     position = np.linspace(-1.0, 1.0, n_channels)
-    terms = np.polynomial.chebyshev.chebvander(position, n_terms - 1)
+    terms = np.polynomial.chebyshev.chebvander(position, max(n_terms - 1, 0))[:, :n_terms]
     return np.ascontiguousarray(terms.T, dtype=np.float64)

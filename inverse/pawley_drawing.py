@@ -5,7 +5,8 @@ A line of 1/d² = u has sinθ = λ√u/2, so ∂2θ/∂u = tanθ/u; it appears a
     arctan(tan2θ · true distance/nominal distance) + zero
 
 with ΓG² = U tan²θ + V tanθ + W + (4 e0 tanθ)² and ΓL = X tanθ + Y/cosθ + K λ/(L cosθ). A change of
-these widths with the cell, 0.1 % for 0.1 %, is left out of the slopes.
+these widths with the cell, 0.1 % for 0.1 %, is left out of the slopes. Powers of structured phases
+follow each line's own spacing, as in :mod:`inverse.rietveld_shapes`.
 """
 
 from __future__ import annotations
@@ -169,10 +170,13 @@ def _powers(lines: PhaseLines, cell_A_deg: Cell) -> tuple[Floats, dict[str, Floa
     """Return the power of each line, (line,), and the slopes of its logarithm by name."""
     if lines.log_power is None:
         return np.ones(len(lines.products)), {}
-    growth = (cell_volume_A3(cell_A_deg) / lines.volume_A3) ** (1.0 / 3.0)
-    c0, c1, c2 = lines.log_power.T
-    epsilon = growth - 1.0
-    by_log_volume = (c1 + 2.0 * c2 * epsilon) * growth / 3.0
+    u, by_cell = inverse_d_squared(lines.products, cell_A_deg=cell_A_deg)
+    shrunk = lines.volume_A3 / cell_volume_A3(cell_A_deg)
+    longer = 2.0 * np.sqrt(lines.s_squared_per_A2 / u)
+    c0, c1, c2 = lines.log_power.T + np.array([[0.0], [6.0], [-3.0]])
+    epsilon = longer - 1.0
+    by_u = -0.5 * (c1 + 2.0 * c2 * epsilon) * longer / u
+    by_free = by_u[:, None] * (by_cell @ lines.law.matrix)
     swelling = log_volume_slopes(cell_A_deg) @ lines.law.matrix
-    slopes = {name: by_log_volume * swelling[k] for k, name in enumerate(lines.law.names)}
-    return np.exp(c0 + epsilon * (c1 + epsilon * c2)), slopes
+    slopes = {name: by_free[:, k] - 2.0 * swelling[k] for k, name in enumerate(lines.law.names)}
+    return np.exp(c0 + epsilon * (c1 + epsilon * c2)) * shrunk**2, slopes

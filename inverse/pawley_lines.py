@@ -40,6 +40,8 @@ class PhaseLines:
     """Names of the cell parameters that are refined."""
     log_power: Floats | None
     """c0, c1, c2 of :mod:`inverse.rietveld_lines`, (line, 3); None for free intensities."""
+    s_squared_per_A2: Floats
+    """(sinθ/λ)² in the start cell, (line,)."""
     volume_A3: float
     """Of the start cell."""
 
@@ -83,6 +85,7 @@ def _free_lines(phase: FreePhase, settings: Pawley, instrument: Instrument) -> P
         law=listed.law,
         refined_cell=free_cell_names(phase),
         log_power=None,
+        s_squared_per_A2=1.0 / (2.0 * listed.d_A(phase.cell_A_deg)[near]) ** 2,
         volume_A3=cell_volume_A3(phase.cell_A_deg),
     )
 
@@ -100,5 +103,6 @@ def _structured_lines(phase: StructuredPhase, instrument: Instrument) -> PhaseLi
         law=space_group_law(phase.space_group),
         refined_cell=free_cell_names(phase),
         log_power=lines.log_power,
+        s_squared_per_A2=lines.s_squared_per_A2,
         volume_A3=lines.volume_A3,
     )

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.profile import REACH_DEG, total_width_and_mixing
+from inverse.profile import REACH_DEG
+from inverse.rietveld_profile import widths_of
 from xrdct.compiled import compiled
 
 Floats = NDArray[np.float64]
@@ -70,27 +71,25 @@ class Widths:
 
 def line_widths(gaussian_rad: Floats, lorentzian_rad: Floats) -> Widths:
     """Return Γ and η, with slopes, of lines with positive Gaussian widths."""
-    g, lo = gaussian_rad, lorentzian_rad
-    fwhm, mixing = total_width_and_mixing(g, lo)
-    by_gaussian = (
-        5.0 * g**4 + 4.0 * 2.69269 * g**3 * lo + 3.0 * 2.42843 * g**2 * lo**2
-        + 2.0 * 4.47163 * g * lo**3 + 0.07842 * lo**4
-    ) / (5.0 * fwhm**4)  # fmt: skip
-    by_lorentzian = (
-        2.69269 * g**4 + 2.0 * 2.42843 * g**3 * lo + 3.0 * 4.47163 * g**2 * lo**2
-        + 4.0 * 0.07842 * g * lo**3 + 5.0 * lo**4
-    ) / (5.0 * fwhm**4)  # fmt: skip
-    by_square = by_gaussian / (2.0 * g)
-    ratio = lo / fwhm
-    by_ratio = 1.36603 - 2.0 * 0.47719 * ratio + 3.0 * 0.11116 * ratio**2
+    made = np.empty((6, gaussian_rad.size))
+    _make_widths(gaussian_rad, lorentzian_rad, made)
+    fwhm, mixing, fwhm_by_square, mixing_by_square, fwhm_by_lorentzian, by_lorentzian = made
     return Widths(
         fwhm_rad=fwhm,
         mixing=mixing,
-        fwhm_by_square=by_square,
-        fwhm_by_lorentzian=by_lorentzian,
-        mixing_by_square=-by_ratio * ratio / fwhm * by_square,
-        mixing_by_lorentzian=by_ratio * (1.0 - ratio * by_lorentzian) / fwhm,
+        fwhm_by_square=fwhm_by_square,
+        fwhm_by_lorentzian=fwhm_by_lorentzian,
+        mixing_by_square=mixing_by_square,
+        mixing_by_lorentzian=by_lorentzian,
     )
+
+
+@compiled
+def _make_widths(gaussian_rad: Floats, lorentzian_rad: Floats, made: Floats) -> None:
+    for line in range(gaussian_rad.size):
+        each = widths_of(gaussian_rad[line], lorentzian_rad[line])
+        for row in range(6):
+            made[row, line] = each[row]
 
 
 @compiled

@@ -43,8 +43,21 @@ def line_widths_rad(
     Strain e0 adds 4 e0 tanθ in quadrature to the Gaussian, size adds K λ/(L cosθ) to the
     Lorentzian. Raises InputError where U, V and W make a width that is not positive.
     """
+    squared_deg2 = gaussian_width_squared_deg2(two_theta_rad, profile)
     tan_theta = np.tan(0.5 * two_theta_rad)
     cos_theta = np.cos(0.5 * two_theta_rad)
+    gaussian = np.sqrt(np.deg2rad(np.deg2rad(squared_deg2)) + (4.0 * strain * tan_theta) ** 2)
+    size_rad = SCHERRER_CONSTANT * wavelength_A / (crystallite_size_nm * 10.0) / cos_theta
+    lorentzian = np.deg2rad(profile.X_deg * tan_theta + profile.Y_deg / cos_theta) + size_rad
+    return gaussian, lorentzian
+
+
+def gaussian_width_squared_deg2(two_theta_rad: Floats, profile: Profile) -> Floats:
+    """Return the square of the instrument's Gaussian width at lines, in deg².
+
+    Raises InputError where U, V and W make one that is not positive.
+    """
+    tan_theta = np.tan(0.5 * two_theta_rad)
     squared_deg2 = profile.U_deg2 * tan_theta**2 + profile.V_deg2 * tan_theta + profile.W_deg2
     if np.any(squared_deg2 <= 0.0):
         worst = int(np.argmin(squared_deg2))
@@ -53,10 +66,7 @@ def line_widths_rad(
             f"U = {profile.U_deg2:g}, V = {profile.V_deg2:g}, W = {profile.W_deg2:g} make it "
             f"{squared_deg2[worst]:.3g} deg² at 2θ = {np.rad2deg(two_theta_rad[worst]):.2f}°"
         )
-    gaussian = np.sqrt(np.deg2rad(np.deg2rad(squared_deg2)) + (4.0 * strain * tan_theta) ** 2)
-    size_rad = SCHERRER_CONSTANT * wavelength_A / (crystallite_size_nm * 10.0) / cos_theta
-    lorentzian = np.deg2rad(profile.X_deg * tan_theta + profile.Y_deg / cos_theta) + size_rad
-    return gaussian, lorentzian
+    return np.asarray(squared_deg2)
 
 
 def total_width_and_mixing(gaussian_rad: Floats, lorentzian_rad: Floats) -> tuple[Floats, Floats]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from inverse.direct_settings import Direct
@@ -14,6 +16,7 @@ from inverse.recipe_steps import (
     check_together,
 )
 from inverse.region_settings import Regions
+from inverse.voxel_settings import VoxelRietveld, check_voxel_refinement
 from xrdct.instrument import Geometry
 from xrdct.spec import Spec
 
@@ -93,13 +96,23 @@ class Recipe(Spec):
     """Refine size, strain and a change of B_iso over all voxels together before each alone."""
     regions: Regions = Regions()
     """Particles and depth shells, of which weight fractions are told."""
+    rietveld: VoxelRietveld | None = None
+    """What is refined in every voxel with all its phases; None: ``phase`` and ``fixed_phases``."""
     min_volume_fraction: float = Field(0.05, ge=0.0, lt=1.0)
     """Voxels with less of the refined phase than this hold no material to speak of."""
 
     @model_validator(mode="after")
     def _possible(self) -> Recipe:
         check_together(self.truncation, self.reconstruction)
+        if self.rietveld is not None:
+            check_voxel_refinement(self.rietveld, self.reconstruction, crystal=self.phase.crystal)
         return self
+
+    @property
+    def padding(self) -> Literal["edge", "zero"]:
+        """How filtered back projection continues projections beyond their ends."""
+        ends_at_zero = self.truncation.method != "none"
+        return self.reconstruction.padding or ("zero" if ends_at_zero else "edge")
 
     @property
     def is_plain(self) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,19 +164,8 @@ def reconstruct_counts(
             f"variance must have the shape {photons.shape} of the counts, not {own.shape}."
         )
 
-    def values(angles: slice, channels: slice) -> Singles:
-        return gained(photons, angles, channels, power=1)
-
-    def gained(stack: NDArray[Any], angles: slice, channels: slice, power: int) -> Singles:
-        part = stack[angles, :, channels].astype(np.float32)
-        for _ in range(power):
-            part *= per_ray[angles, :, None]
-            part *= per_channel[channels]
-        return part
-
-    def variances(angles: slice, channels: slice) -> Singles:
-        return gained(own, angles, channels, power=2)
-
+    source = partial(gained, ray_gain=per_ray, channel_gain=per_channel)
+    values, variances = source(photons), source(own, power=2) if with_variance else None
     plan = _plan(
         photons.shape,
         angles_rad=angles_rad,
@@ -186,9 +176,26 @@ def reconstruct_counts(
         axis_offset_um=axis_offset_um,
         mask=mask,
     )
-    return _reconstruct(
-        plan, photons.shape[2], values, variances if with_variance else None, workers
-    )
+    return _reconstruct(plan, photons.shape[2], values, variances, workers)
+
+
+def gained(
+    counts: NDArray[Any], *, ray_gain: Singles, channel_gain: Singles, power: int = 1
+) -> Source:
+    """Return the source of counts (angle, offset, channel) times a power of their gain.
+
+    The gain is ray_gain (angle, offset) · channel_gain (channel,); variances take its square. What
+    is asked for is multiplied then, so that nothing but ``counts`` is held.
+    """
+
+    def part(angles: slice, channels: slice) -> Singles:
+        lines = counts[angles, :, channels].astype(np.float32)
+        for _ in range(power):
+            lines *= ray_gain[angles, :, None]
+            lines *= channel_gain[channels]
+        return lines
+
+    return part
 
 
 def _part_of(sinogram: NDArray[Any]) -> Source:

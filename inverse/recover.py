@@ -2,9 +2,9 @@
 
 Where a recipe switches on nothing else, counts are normalised while they are back projected, and no
 sinogram is held (:func:`inverse.reconstruct.reconstruct_counts`). Otherwise :mod:`inverse.chain`
-makes the sinogram, :mod:`inverse.volume` the images. The direct method starts from the maps of
-filtered back projection and takes the same sinogram; the joint one (:mod:`inverse.joint_fit`) also
-takes those of the linked scans.
+makes the sinogram, :mod:`inverse.volume` the images; :mod:`inverse.voxel_fit` refines the voxels of
+either. The direct method starts from the maps of filtered back projection and takes the same
+sinogram; the joint one (:mod:`inverse.joint_fit`) also takes those of the linked scans.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inverse.chain import check_scans, prepared_scans, without_truncation
-from inverse.fitted import Fitted, example_fit, maps_of
+from inverse.fitted import Fitted, maps_of
 from inverse.interlace import half_step_scan
 from inverse.joint_fit import JointFit, joint_fit, with_joint_errors
 from inverse.maps import Maps
@@ -30,34 +29,41 @@ from inverse.model import (
     phase_lines,
 )
 from inverse.recipe import OTHER_SCANS, Calibration, Recipe
-from inverse.reconstruct import Reconstruction, reconstruct_counts
-from inverse.refine import LatticeModel, refine
+from inverse.refine import LatticeModel
 from inverse.region_fractions import region_table
+from inverse.region_table import RegionTable
 from inverse.regions import rays_of_counts, rays_of_sinogram
-from inverse.shared import Shared, refine_shared
-from inverse.sinogram import Sinogram, gains
+from inverse.shared import Shared
+from inverse.sinogram import Sinogram
 from inverse.sinogram_refinement import refine_first, shared_first
-from inverse.volume import Reconstruct, reconstructor, volume_of
+from inverse.volume import Reconstruct, reconstructor
+from inverse.voxel_fit import Build, fitted_voxels, reconstructed_voxels
 from xrdct.crystal_source import find_crystal
 from xrdct.rawfile import RawScan
 
 Progress = Callable[[str, float], None]
-Build = Callable[[Shared], LatticeModel]
+Clock = dict[str, float]
 
 TEMPLATE_SPACING_A = 1e-3
 """A sixteenth of the standard deviation of a narrow peak, in lattice parameter."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Voxels:
-    """What was reconstructed of the measured voxels."""
+class _Job:
+    """What all steps after the corrections need."""
 
-    patterns: NDArray[np.float32]
-    """Shape (voxel, channel); NaN in channels that were not measured."""
-    variance: NDArray[np.float32]
-    """Same shape."""
-    measured: NDArray[np.bool_]
-    """Which voxels they are, (iy, ix)."""
+    raw: RawScan
+    recipe: Recipe
+    surroundings: Mapping[str, Sinogram]
+    """Sinograms of the linked scans that are used, by name."""
+    build: Build
+    """Makes the model of a voxel's pattern."""
+    tell: Progress
+    workers: int | None
+
+    def seen_around(self) -> list[Sinogram]:
+        """Return the sinograms of the surroundings, the narrower first."""
+        return [self.surroundings[name] for name in OTHER_SCANS if name in self.surroundings]
 
 
 def recover(
@@ -77,44 +83,24 @@ def recover(
     """
     tell = progress or (lambda _step, _fraction: None)
     recipe = recipe or Recipe.model_validate(raw.recipe)
-    made = recipe.reconstruction
     check_scans(others or {}, recipe=recipe)
-    clock = {"start": perf_counter()}
+    clock: Clock = {"start": perf_counter()}
     if not _is_plain(raw, recipe):
         tell("correct", 0.0)
     sinogram, surroundings = _prepared(raw, others or {}, recipe, workers)
     clock["correct"] = perf_counter()
-    build = model_builder(raw, recipe)
+    job = _Job(raw, recipe, surroundings, model_builder(raw, recipe), tell, workers)
     joint: JointFit | None = None
-    if sinogram is not None and made.low_dimensional:
-        clock["reconstruct"] = clock["correct"]  # is part of the refinement there
-        tell("refine", 0.0)
-        if made.method == "joint":
-            fitted, joint = _fitted_jointly(
-                raw, sinogram, surroundings, recipe, build, tell, workers
-            )
-        else:
-            fitted = _fitted_rays(raw, sinogram, recipe, build, workers)
+    if sinogram is not None and recipe.reconstruction.low_dimensional:
+        fitted, joint = _fitted_without_patterns(job, sinogram, clock)
     else:
-        tell("reconstruct", 0.0)
-        voxels = _voxels(raw, sinogram, recipe, workers)
-        clock["reconstruct"] = perf_counter()
-        tell("refine", 0.0)
-        fitted = _fitted_voxels(raw, voxels, recipe, build, workers)
-        del voxels
+        fitted = _fitted_patterns(job, sinogram, clock)
     maps = replace(maps_of(raw, recipe, fitted), scan=half_step_scan(raw.scan))
     if joint is not None:
         maps = with_joint_errors(maps, joint)
-    if sinogram is not None and made.method == "direct":
-        maps = _directly(raw, sinogram, surroundings, fitted, maps, tell, workers)
-    rays = (
-        rays_of_counts(raw, recipe=recipe) if sinogram is None
-        else rays_of_sinogram(sinogram, recipe=recipe)
-    )  # fmt: skip
-    regions = region_table(
-        maps, rays=rays, instrument=instrument_of(raw, recipe), shared=fitted.shared,
-        lattices=fitted.model, workers=workers,
-    )  # fmt: skip
+    if sinogram is not None and recipe.reconstruction.method == "direct":
+        maps = _directly(job, sinogram, fitted, maps)
+    regions = _regions(job, sinogram, fitted, maps)
     clock["refine"] = perf_counter()
     tell("refine", 1.0)
     return replace(maps, regions=regions, shared=asdict(fitted.shared), timing_s=_durations(clock))
@@ -135,134 +121,98 @@ def _prepared(
     return without_truncation(own, surroundings, recipe=recipe, workers=workers), surroundings
 
 
-def _voxels(
-    raw: RawScan, sinogram: Sinogram | None, recipe: Recipe, workers: int | None
-) -> _Voxels:
-    """Reconstruct the sinogram, or the counts where there is none."""
-    if sinogram is not None:
-        used = sinogram.measured_channels
-        volume = volume_of(
-            sinogram, recipe=recipe, n_offsets=half_step_scan(raw.scan).n_offsets,
-            beam_fwhm_um=raw.beam.width_um, workers=workers,
-        )  # fmt: skip
-    else:
-        ray_gain, channel_gain = gains(raw)
-        used = channel_gain > 0.0
-        volume = reconstruct_counts(
-            raw.counts,
-            ray_gain=ray_gain,
-            channel_gain=channel_gain,
-            angles_rad=raw.scan.angles_rad,
-            step_um=raw.scan.step_um,
-            filter_name=recipe.reconstruction.filter,
-            padding=recipe.reconstruction.padding or "edge",
-            variance=raw.variance,
-            workers=workers,
-        )
-    measured = np.isfinite(volume.values[..., int(np.argmax(used))])
-    patterns, variance = volume.values[measured], _variance_of(volume)[measured]
-    patterns[:, ~used] = np.nan
-    return _Voxels(patterns, variance, measured)
-
-
-def _fitted_voxels(
-    raw: RawScan, voxels: _Voxels, recipe: Recipe, build: Build, workers: int | None
-) -> Fitted:
-    """Refine every voxel's pattern."""
-    shared = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
-    if recipe.refine_shared:
-        shared = refine_shared(
-            voxels.patterns, variance=voxels.variance, build=build, start=shared, workers=workers
-        )
-    model = build(shared)
-    refined = refine(
-        voxels.patterns, variance=voxels.variance, model=model,
-        min_scale=recipe.min_volume_fraction, workers=workers,
+def _fitted_patterns(job: _Job, sinogram: Sinogram | None, clock: Clock) -> Fitted:
+    """Reconstruct every voxel's pattern, and refine it."""
+    job.tell("reconstruct", 0.0)
+    voxels = reconstructed_voxels(job.raw, sinogram, recipe=job.recipe, workers=job.workers)
+    clock["reconstruct"] = perf_counter()
+    job.tell("refine", 0.0)
+    return fitted_voxels(
+        job.raw, voxels, recipe=job.recipe, instrument=instrument_of(job.raw, job.recipe),
+        build=job.build, workers=job.workers,
     )  # fmt: skip
-    example = example_fit(
-        refined, model=model, measured=voxels.measured, patterns=voxels.patterns,
-        variance=voxels.variance, two_theta_rad=raw.geometry.two_theta_rad,
-    )  # fmt: skip
-    return Fitted(refined, voxels.measured, model, shared, example)
 
 
-def _fitted_rays(
-    raw: RawScan, sinogram: Sinogram, recipe: Recipe, build: Build, workers: int | None
-) -> Fitted:
+def _fitted_without_patterns(
+    job: _Job, sinogram: Sinogram, clock: Clock
+) -> tuple[Fitted, JointFit | None]:
+    """Reconstruct coefficients in place of patterns, which is part of the refinement."""
+    clock["reconstruct"] = clock["correct"]
+    job.tell("refine", 0.0)
+    if job.recipe.reconstruction.method == "joint":
+        return _fitted_jointly(job, sinogram)
+    return _fitted_rays(job, sinogram), None
+
+
+def _fitted_rays(job: _Job, sinogram: Sinogram) -> Fitted:
     """Reduce every ray's pattern to coefficients, reconstruct these, and refine every voxel's."""
+    raw, recipe = job.raw, job.recipe
     reconstruct = reconstructor(
         sinogram, recipe=recipe, n_offsets=half_step_scan(raw.scan).n_offsets,
-        beam_fwhm_um=raw.beam.width_um, workers=workers,
+        beam_fwhm_um=raw.beam.width_um, workers=job.workers,
     )  # fmt: skip
-    shared = _shared_by_rays(sinogram, recipe, build, reconstruct, workers)
-    model = build(shared)
+    shared = _shared_by_rays(job, sinogram, reconstruct)
+    model = job.build(shared)
     by_moments = recipe.reconstruction.order == "refine-first"
     refined, measured = refine_first(
         sinogram, model=model, reconstruct=reconstruct,
         estimate="moments" if by_moments else "fit", min_scale=recipe.min_volume_fraction,
-        workers=workers,
+        workers=job.workers,
     )  # fmt: skip
     return Fitted(refined, measured, model, shared, None)
 
 
-def _shared_by_rays(
-    sinogram: Sinogram,
-    recipe: Recipe,
-    build: Build,
-    reconstruct: Reconstruct | None,
-    workers: int | None,
-) -> Shared:
+def _shared_by_rays(job: _Job, sinogram: Sinogram, reconstruct: Reconstruct | None) -> Shared:
     """Return what all voxels share, refined from reduced rays where the recipe wants it."""
-    start = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
-    if not recipe.refine_shared:
+    start = Shared(job.recipe.phase.crystallite_size_nm, job.recipe.phase.strain)
+    if not job.recipe.refine_shared:
         return start
     return shared_first(
-        sinogram, build=build, start=start, reconstruct=reconstruct, workers=workers
+        sinogram, build=job.build, start=start, reconstruct=reconstruct, workers=job.workers
     )
 
 
-def _fitted_jointly(
-    raw: RawScan,
-    sinogram: Sinogram,
-    surroundings: Mapping[str, Sinogram],
-    recipe: Recipe,
-    build: Build,
-    tell: Progress,
-    workers: int | None,
-) -> tuple[Fitted, JointFit]:
+def _fitted_jointly(job: _Job, sinogram: Sinogram) -> tuple[Fitted, JointFit]:
     """Estimate window and surroundings together, and refine the window's voxels.
 
     What voxels share comes from images that continue projections by their ends, whatever the recipe
     says of ``padding``: the window's rays do not end at zero.
     """
-    shared = _shared_by_rays(sinogram, recipe, build, None, workers)
-    model = build(shared)
+    recipe = job.recipe
+    shared = _shared_by_rays(job, sinogram, None)
+    model = job.build(shared)
     found = joint_fit(
-        sinogram, others=[surroundings[name] for name in OTHER_SCANS if name in surroundings],
-        model=model, settings=recipe.joint, width_um=recipe.truncation.width_um,
-        beam_fwhm_um=raw.beam.width_um, min_scale=recipe.min_volume_fraction, workers=workers,
-        progress=lambda fraction: tell("refine", fraction),
+        sinogram, others=job.seen_around(), model=model, settings=recipe.joint,
+        width_um=recipe.truncation.width_um, beam_fwhm_um=job.raw.beam.width_um,
+        min_scale=recipe.min_volume_fraction, workers=job.workers,
+        progress=lambda fraction: job.tell("refine", fraction),
     )  # fmt: skip
     return Fitted(found.refined, found.measured, model, shared, None), found
 
 
-def _directly(
-    raw: RawScan,
-    sinogram: Sinogram,
-    surroundings: Mapping[str, Sinogram],
-    fitted: Fitted,
-    start: Maps,
-    tell: Progress,
-    workers: int | None,
-) -> Maps:
+def _directly(job: _Job, sinogram: Sinogram, fitted: Fitted, start: Maps) -> Maps:
     """Fit amounts and lattice parameters to the rays, from the maps of back projection."""
     from inverse.direct import direct
 
-    seen = [surroundings[name] for name in OTHER_SCANS if name in surroundings]
+    seen = job.seen_around()
     return direct(
         sinogram, model=fitted.model, start=start, settings=start.recipe.direct,
-        beam_fwhm_um=raw.beam.width_um, surroundings=seen[0] if seen else None, workers=workers,
-        progress=lambda fraction: tell("refine", fraction),
+        beam_fwhm_um=job.raw.beam.width_um, surroundings=seen[0] if seen else None,
+        workers=job.workers, progress=lambda fraction: job.tell("refine", fraction),
+    )  # fmt: skip
+
+
+def _regions(
+    job: _Job, sinogram: Sinogram | None, fitted: Fitted, maps: Maps
+) -> RegionTable | None:
+    """Return what particles and depth shells of the maps hold."""
+    rays = (
+        rays_of_counts(job.raw, recipe=job.recipe) if sinogram is None
+        else rays_of_sinogram(sinogram, recipe=job.recipe)
+    )  # fmt: skip
+    return region_table(
+        maps, rays=rays, instrument=instrument_of(job.raw, job.recipe), shared=fitted.shared,
+        lattices=fitted.model, workers=job.workers,
     )  # fmt: skip
 
 
@@ -307,9 +257,3 @@ def model_builder(raw: RawScan, recipe: Recipe) -> Build:
 def _durations(clock: dict[str, float]) -> dict[str, float]:
     names = list(clock)
     return {b: clock[b] - clock[a] for a, b in pairwise(names)}
-
-
-def _variance_of(volume: Reconstruction) -> NDArray[np.float32]:
-    if volume.variance is None:
-        raise ValueError("refinement needs the variance of the reconstruction")
-    return volume.variance

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from inverse.refine import Status
 from inverse.regions import RegionPatterns
-from inverse.rietveld import Refined, calculated, design
+from inverse.rietveld import Refined, design
 from xrdct.compiled import single_threaded_algebra, threaded
 
 Floats = NDArray[np.float64]
@@ -61,7 +61,6 @@ def unbounded_estimates(
 ) -> Estimates:
     """Return the estimates of all regions; ``line_channels`` is L, the channels of a line."""
     n_regions, n = refined.values.shape
-    left = patterns.values - calculated(refined)
     result = Estimates(
         values=np.full((n_regions, n), np.nan),
         noise=np.full((n_regions, n, n), np.nan),
@@ -72,7 +71,7 @@ def unbounded_estimates(
     def task(first: int, last: int) -> None:
         for region in range(first, last):
             if refined.status[region] == Status.CONVERGED:
-                _estimate(result, region, patterns, left[region], refined, line_channels)
+                _estimate(result, region, patterns, refined, line_channels)
 
     with single_threaded_algebra():
         threaded(task, n_regions, workers=workers)
@@ -83,7 +82,6 @@ def _estimate(
     result: Estimates,
     region: int,
     patterns: RegionPatterns,
-    left: Floats,
     refined: Refined,
     line_channels: int,
 ) -> None:
@@ -91,7 +89,9 @@ def _estimate(
     variance = patterns.variance[region]
     used = (variance > 0.0) & np.isfinite(variance) & np.isfinite(patterns.values[region])
     root_weight = 1.0 / np.sqrt(variance[used])
-    slopes = design(refined.model, refined.values[region])[:, used] * root_weight
+    rows = design(refined.model, refined.values[region])
+    left = patterns.values[region] - _explained(refined, rows, region)
+    slopes = rows[:, used] * root_weight
     free = np.any(slopes != 0.0, axis=1)
     slopes = slopes[free]
     inverse = _inverse(slopes @ slopes.T)
@@ -113,6 +113,16 @@ def _estimate(
     result.half[region][free] = inverse @ (
         slopes @ (patterns.half_difference[region][used] * root_weight)
     )
+
+
+def _explained(refined: Refined, rows: Floats, region: int) -> Floats:
+    """Return a refined pattern from its design, (channel,): it is linear in scales and background.
+
+    ``rows`` of these are the patterns of the phases and the background terms.
+    """
+    n_phases, n_free = len(refined.model.settings.phases), len(refined.model.parameters)
+    linear = np.r_[0:n_phases, n_phases + n_free : len(rows)]
+    return np.asarray(refined.values[region, linear] @ rows[linear])
 
 
 def _start(refined: Refined) -> Floats:

@@ -19,7 +19,7 @@ two show has the standard deviation of the error of the whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from inverse.filters import filter_matrix
 from inverse.geometry import angle_weights, axis_position, checked_angles, pixel_positions
 from inverse.recipe import Recipe
-from inverse.reconstruct import Source
+from inverse.reconstruct import Source, gained
 from inverse.sinogram import Sinogram, gains
 from xrdct.compiled import compiled_fast, single_threaded_algebra, threaded
 from xrdct.errors import InputError
@@ -126,29 +126,19 @@ def region_patterns(rays: Rays, *, label: Ints, workers: int | None = None) -> R
 def rays_of_counts(raw: RawScan, *, recipe: Recipe) -> Rays:
     """Return the line integrals of a raw scan, normalised when they are asked for."""
     per_ray, per_channel = gains(raw)
-    ray_gain = per_ray.astype(np.float32)[:, :, None]
-    channel_gain = np.where(per_channel > 0.0, per_channel, np.nan).astype(np.float32)
-    variance = raw.counts if raw.variance is None else raw.variance
-
-    def gained(stack: NDArray[Any], power: int) -> Source:
-        def part(angles: slice, channels: slice) -> Singles:
-            lines = stack[angles, :, channels].astype(np.float32)
-            for _ in range(power):
-                lines *= ray_gain[angles]
-                lines *= channel_gain[channels]
-            return lines
-
-        return part
-
+    source = partial(
+        gained, ray_gain=per_ray.astype(np.float32),
+        channel_gain=np.where(per_channel > 0.0, per_channel, np.nan).astype(np.float32),
+    )  # fmt: skip
     return Rays(
-        values=gained(raw.counts, 1),
-        variances=gained(variance, 2),
+        values=source(raw.counts),
+        variances=source(raw.counts if raw.variance is None else raw.variance, power=2),
         shape=raw.counts.shape,
         angles_rad=raw.scan.angles_rad,
         step_um=raw.scan.step_um,
         axis_offset_um=0.0,
         filter_name=recipe.reconstruction.filter,
-        padding=recipe.reconstruction.padding or "edge",
+        padding=recipe.padding,
     )
 
 
@@ -158,7 +148,6 @@ def rays_of_sinogram(sinogram: Sinogram, *, recipe: Recipe) -> Rays:
     def of(stack: Singles) -> Source:
         return lambda angles, channels: stack[angles, :, channels]
 
-    ends_at_zero = recipe.truncation.method != "none"
     return Rays(
         values=of(sinogram.values),
         variances=of(sinogram.variance),
@@ -167,7 +156,7 @@ def rays_of_sinogram(sinogram: Sinogram, *, recipe: Recipe) -> Rays:
         step_um=sinogram.step_um,
         axis_offset_um=sinogram.axis_offset_um,
         filter_name=recipe.reconstruction.filter,
-        padding=recipe.reconstruction.padding or ("zero" if ends_at_zero else "edge"),
+        padding=recipe.padding,
     )
 
 

@@ -9,6 +9,7 @@ that all patterns share are refined first, over the patterns that tell most of t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,25 @@ Floats = NDArray[np.float64]
 Patterns = NDArray[np.floating[Any]]
 
 
+class PhaseStatus(IntEnum):
+    """What became of a phase in a pattern; only REFINED ones have parameters beside their scale."""
+
+    REFINED = 0
+    WEAK = 1
+    """Below five standard uncertainties of its scale."""
+    AT_LIMIT = 2
+    """Its cell ran to a limit: its lines are not where the recipe looks for them."""
+    NOT_REFINED = 3
+    """The pattern did not converge."""
+
+
 @dataclass(frozen=True, eq=False)
 class Refined:
     """The results of all patterns; NaN where a pattern's status is not CONVERGED.
 
     A phase whose scale lies below five standard uncertainties, times √χ² where that is above one,
-    has no other parameters: NaN. They were held at their start.
+    or whose cell ran to a limit beside a more significant phase, has no other parameters: NaN. They
+    were held at their start, for which its scale holds.
     """
 
     names: tuple[str, ...]
@@ -51,6 +65,8 @@ class Refined:
     """With the shared parameters as they were refined."""
     shared: dict[str, tuple[float, float]]
     """Value and standard uncertainty of parameters that all patterns share."""
+    phase_status: NDArray[np.int8]
+    """See :class:`PhaseStatus`, (pattern, phase)."""
 
     def of(self, name: str) -> Floats:
         """Return a parameter's values, (pattern,); InputError if there is none of the name."""
@@ -78,12 +94,14 @@ def refine_patterns(
     """Refine patterns, (pattern, channel); channels with NaN or no variance are ignored.
 
     A pattern without a phase of five standard uncertainties, or whose scales add up to less than
-    ``min_scale``, holds no material; one whose cell ends at its limit is at a limit; one with fewer
-    than eight usable channels more than parameters is not measured.
+    ``min_scale``, holds no material; one whose most significant phase ends with its cell at its
+    limit is at a limit; one with fewer than eight usable channels more than parameters is not
+    measured.
 
-    Raises InputError where shapes do not agree.
+    Raises InputError where shapes do not agree, or two phases start with the same pattern.
     """
     patterns, variance = _checked(patterns, variance, model)
+    model.refuse_copies()
     shared: dict[str, tuple[float, float]] = {}
     if model.shared:
         found = shared_parameters(patterns, variance, model=model, workers=workers)
@@ -95,17 +113,18 @@ def refine_patterns(
     spread = np.full((n_patterns, n, n if covariance else 1), np.nan)
     quality = np.full((n_patterns, 2), np.nan)
     status = np.full(n_patterns, Status.NOT_MEASURED, np.int8)
+    phases = np.full((n_patterns, len(model.settings.phases)), PhaseStatus.NOT_REFINED, np.int8)
 
     def task(first: int, last: int) -> None:
         part = slice(first, last)
         refine_patterns_compiled(
             patterns[part], variance[part], start[part], setup, values[part], spread[part],
-            quality[part], status[part],
+            quality[part], status[part], phases[part],
         )  # fmt: skip
 
     with single_threaded_algebra():
         threaded(task, n_patterns, workers=workers)
-    return _results(values, spread, quality, status, model, shared)
+    return _results(values, spread, quality, status, phases, model, shared)
 
 
 def calculated(refined: Refined) -> Floats:
@@ -175,6 +194,7 @@ def _results(
     spread: Floats,
     quality: Floats,
     status: NDArray[np.int8],
+    phases: NDArray[np.int8],
     model: RietveldModel,
     shared: dict[str, tuple[float, float]],
 ) -> Refined:
@@ -194,5 +214,6 @@ def _results(
         with np.errstate(invalid="ignore"):
             covariance = spread * slopes[:, :, None] * slopes[:, None, :]
     return Refined(
-        model.names, values, esd, covariance, quality[:, 0], quality[:, 1], status, model, shared
-    )
+        model.names, values, esd, covariance, quality[:, 0], quality[:, 1], status, model, shared,
+        phases,
+    )  # fmt: skip

@@ -10,16 +10,14 @@ have the normal matrix H, and
 
 is Marquardt's step, held to the limits of θ. A step that makes χ² larger is taken back and λ
 raised. The search ends where a step changes θ by less than 1e-3 standard uncertainties, which are
-inflated here by √χ² per degree of freedom where that is above one. Slopes are not exact to the last
-(:mod:`inverse.rietveld_profile`), so that close to the end, below a tenth of a standard
-uncertainty, what makes the right side vanish is sought, and χ² may rise by 0.01. Steps that turn
-back, from either side of a valley or of the edge of a line's window, are shortened, those that
-creep along a valley are lengthened.
+inflated here by √χ² per degree of freedom where that is above one, or where the one after it would
+by less than 3e-4: then scales, background and residual follow it to first order, and nothing is
+drawn any more. Slopes are not exact to the last (:mod:`inverse.rietveld_profile`), so that close to
+the end, below a tenth of a standard uncertainty, what makes the right side vanish is sought, and χ²
+may rise by 0.01. Steps that turn back, from either side of a valley or of the edge of a line's
+window, are shortened, those that creep along a valley are lengthened.
 
-A phase that is not there would fit its cell and widths to noise. Parameters of phases below two
-standard uncertainties of scale are held at their start, but for the most significant one; those
-that come out above are freed then. Of phases that come out below five although they are free, the
-least significant is held for good. Then the search is repeated.
+Which phases are refined is decided between searches (:mod:`inverse.rietveld_presence`).
 
 Source: Golub & Pereyra, SIAM J. Numer. Anal. 10 (1973) 413; Kaufman, BIT 15 (1975) 49; Marquardt,
 J. Soc. Indust. Appl. Math. 11 (1963) 431.
@@ -30,12 +28,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.refine_kernel import AT_LIMIT, CONVERGED, NO_MATERIAL, NOT_CONVERGED, NOT_MEASURED
+from inverse.refine_kernel import CONVERGED, NOT_CONVERGED, NOT_MEASURED
 from inverse.refine_linear import dot
 from inverse.rietveld_linear import factored, forward, inverse, solved
+from inverse.rietveld_presence import (
+    NOT_REFINED,
+    expect,
+    give_up,
+    judge,
+    judge_phases,
+    release,
+    revise,
+    try_again,
+    withdraw,
+)
 from inverse.rietveld_work import (
     Setup,
     Work,
+    advance,
     differentiate,
     draw,
     explain,
@@ -48,6 +58,8 @@ from xrdct.compiled import compiled
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Shorts = NDArray[np.int8]
 
 _MOST_EVALUATIONS = 60
 _SETTLED, _LATE, _SETTLED_LATE = 1e-6, 30, 1e-4
@@ -56,6 +68,12 @@ where phases of many parameters are barely there, the bottom of the valley is fl
 _NEAR = 100.0
 """Square of a step below which rows of steps are looked at."""
 _ALIGNED, _LONGEST_STRIDE = 0.9, 10.0
+_NEARLY = 0.01
+"""Square of a step below which it may be the last, unseen."""
+_UNSEEN = 1e-7
+"""Square of the step after it that it may leave to be made."""
+_FREE = 1e-4
+"""Damping that holds nothing back."""
 _GROWTH = 2.0
 """Of the square of the longest step, unless one turned back."""
 _MEANINGLESS = 0.01
@@ -63,10 +81,6 @@ _MEANINGLESS = 0.01
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-7, 1e8
 _FAILED_DAMPING = 1e-2
 """At least, after a step that was taken back."""
-_SIGNIFICANT = 5.0
-"""Standard uncertainties of its scale from which on a phase tells its own parameters."""
-_HOPEFUL = 2.0
-"""Likewise while they are held at their start, where its lines may lie beside the pattern's."""
 _FEWEST_FREE = 8
 """Channels more than parameters without which a pattern is not refined."""
 
@@ -125,6 +139,18 @@ def _stride(step: Floats, last: Floats, square: float, unit: float, reduced: Flo
 
 
 @compiled
+def _is_last(last: Floats, square: float, unit: float, damping: float, reduced: Floats) -> bool:
+    """Return whether the step after this one would be too small to be made.
+
+    Steps shrink, each by more than the one before: by the same factor is on the safe side.
+    """
+    before = _product_of(last, reduced, last)
+    if not (before > 0.0 and square < _NEARLY * unit and damping <= _FREE):
+        return False
+    return square * square / before < _UNSEEN * unit
+
+
+@compiled
 def _search(
     theta: Floats, slots: Floats, setup: Setup, work: Work, reduced: Floats, slope: Floats
 ) -> int:
@@ -148,6 +174,11 @@ def _search(
         square *= stride * stride
         settled = _SETTLED if evaluation < _LATE else _SETTLED_LATE
         if damping <= 1.0 and square < settled * unit:
+            outcome = CONVERGED
+            break
+        is_last = stride == 1.0 and _is_last(last, square, unit, damping, reduced)
+        if is_last and advance(step, work):
+            theta += step
             outcome = CONVERGED
             break
         for j in range(n_free):
@@ -175,90 +206,37 @@ def _search(
 
 
 @compiled
-def _significance(p: int, covariance: Floats, work: Work) -> float:
-    """Return the scale of a phase in its standard uncertainties, 0 where nothing tells it.
-
-    These are inflated by what the fit leaves, so that no phase is made of a bad background.
-    """
-    variance = covariance[p, p] * misfit(work)
-    return float(work.scale[p] / np.sqrt(variance)) if variance > 0.0 else 0.0
-
-
-@compiled
-def _release(setup: Setup, work: Work) -> None:
-    """Free the parameters of the phases that are present, and those that all share."""
-    n_phases, active = work.present.size, setup.active
-    work.free[:] = False
-    for k in range(active.column.size):
-        if work.present[active.phase[k]]:
-            work.free[active.column[k]] = True
-    for p in range(n_phases):
-        work.moving[p] = False
-        for k in range(active.first[p], active.first[p + 1]):
-            work.moving[p] |= work.free[active.column[k]]
-
-
-@compiled
-def _expect(work: Work, covariance: Floats) -> None:
-    """Find which phases may be present, from their scales with parameters as they start."""
-    n_phases = work.present.size
-    work.present[:] = False
-    explain(work)
-    chosen = np.ones(n_phases, np.bool_)
-    inverse(work.schur[:n_phases, :n_phases], chosen, covariance)
-    best, most = -1, 0.0
-    for p in range(n_phases):
-        significance = _significance(p, covariance, work)
-        work.present[p] = significance > _HOPEFUL
-        if significance > most:
-            best, most = p, significance
-    if best >= 0:
-        work.present[best] = True
-
-
-@compiled
-def _revise(covariance: Floats, setup: Setup, work: Work, dropped: Bools) -> bool:
-    """Take in phases that may be there, or drop one that is not, for good; whether any changed.
-
-    One at a time, the least significant first: two lattices that fell together are neither.
-    """
-    least, worst, changed = _SIGNIFICANT, -1, False
-    for p in range(work.present.size):
-        if setup.active.first[p] == setup.active.first[p + 1]:
-            continue
-        significance = _significance(p, covariance, work)
-        if work.present[p] and not significance >= least:
-            least, worst = significance, p
-        elif significance > _HOPEFUL and not (work.present[p] or dropped[p]):
-            work.present[p], changed = True, True
-    if worst >= 0:
-        work.present[worst], dropped[worst], changed = False, True, True
-    return changed
-
-
-@compiled
 def _refine(
     theta: Floats, start: Floats, slots: Floats, setup: Setup, work: Work, reduced: Floats,
-    slope: Floats, covariance: Floats,
+    slope: Floats, covariance: Floats, limited: Ints,
 ) -> int:  # fmt: skip
     """Refine ``theta`` and find its ``covariance`` with all else.
 
-    Parameters of phases that are not present stay at their start.
+    Parameters of phases that are not present stay at their start. ``limited`` says which of these
+    had a cell at its limit.
     """
     n_phases = work.present.size
+    limited[:] = 0
     dropped, known = np.zeros(n_phases, np.bool_), np.empty(covariance.shape[0], np.bool_)
     theta[:] = start
     if not draw(theta, slots, setup, work, True):
         return NOT_CONVERGED
-    _expect(work, covariance[:n_phases, :n_phases])
-    _release(setup, work)
+    expect(work, covariance[:n_phases, :n_phases])
+    release(setup, work)
     while True:
         outcome = _search(theta, slots, setup, work, reduced, slope)
         known[:] = True
         inverse(work.normal, known, covariance)
-        if not _revise(covariance, setup, work, dropped):
+        changed = revise(covariance, setup, work, dropped)
+        if not changed and outcome != CONVERGED:
+            changed = give_up(work, dropped, limited)
+        elif not changed:
+            changed = withdraw(theta, covariance, setup, work, dropped, limited) or try_again(
+                work, dropped, limited
+            )
+        if not changed:
             return outcome
-        _release(setup, work)
+        release(setup, work)
         for j in range(theta.size):
             if not work.free[j]:
                 theta[j] = start[j]
@@ -266,35 +244,16 @@ def _refine(
 
 
 @compiled
-def _outcome(theta: Floats, covariance: Floats, setup: Setup, work: Work) -> int:
-    """Judge a converged search: whether there is material, or a cell at a limit."""
-    n_phases = work.shapes.shape[0]
-    there = np.zeros(n_phases, np.bool_)
-    for p in range(n_phases):
-        own = setup.active.first[p] < setup.active.first[p + 1]
-        there[p] = (work.present[p] or not own) and (
-            _significance(p, covariance, work) >= _SIGNIFICANT
-        )
-    if not there.any() or work.scale.sum() < setup.min_scale:
-        return NO_MATERIAL
-    for k in range(setup.active.column.size):
-        j = setup.active.column[k]
-        inside = setup.low[j] < theta[j] < setup.high[j]
-        if setup.of_cell[j] and work.free[j] and there[setup.active.phase[k]] and not inside:
-            return AT_LIMIT
-    return CONVERGED
-
-
-@compiled
 def refine_patterns_compiled(
     patterns: NDArray[np.floating], variances: NDArray[np.floating], start: Floats, setup: Setup,
-    values: Floats, covariance: Floats, quality: Floats, status: NDArray[np.int8],
+    values: Floats, covariance: Floats, quality: Floats, status: Shorts, phase_status: Shorts,
 ) -> None:  # fmt: skip
     """Refine each pattern from its ``start`` (pattern, free).
 
     ``values`` gets scales, free parameters and background amounts, (pattern, parameter);
     ``covariance`` their covariance, or its diagonal where it is (pattern, parameter, 1); NaN for
-    what nothing tells. ``quality`` gets χ² per degree of freedom and R_wp.
+    what nothing tells. ``quality`` gets χ² per degree of freedom and R_wp, ``phase_status`` what
+    became of phases, (pattern, phase).
     """
     n_phases, n_free = setup.n_cell.size, setup.low.size
     n_terms, n_channels = setup.background.shape
@@ -302,18 +261,19 @@ def refine_patterns_compiled(
     work = new_work(n_phases, n_free, setup.active.column.size, n_terms, n_channels)
     slots, theta = np.empty(setup.base.size), np.empty(n_free)
     reduced, slope = np.empty((n_free, n_free)), np.empty(n_free)
-    whole = np.empty((n, n))
+    whole, limited = np.empty((n, n)), np.empty(n_phases, np.int64)
     for v in range(patterns.shape[0]):
         used = load(patterns[v], variances[v], setup, work)
-        status[v] = NOT_MEASURED
+        status[v], phase_status[v] = NOT_MEASURED, NOT_REFINED
         if used < n + _FEWEST_FREE:
             continue
-        outcome = _refine(theta, start[v], slots, setup, work, reduced, slope, whole)
+        outcome = _refine(theta, start[v], slots, setup, work, reduced, slope, whole, limited)
         if outcome == CONVERGED:
-            outcome = _outcome(theta, whole, setup, work)
+            outcome = judge(theta, whole, setup, work)
         status[v] = outcome
         if outcome != CONVERGED:
             continue
+        judge_phases(whole, setup, work, limited, phase_status[v])
         values[v, :n_phases] = work.scale
         for j in range(n_free):
             values[v, n_phases + j] = theta[j] if work.free[j] else np.nan

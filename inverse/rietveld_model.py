@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inverse.cell_parameters import cell_law
 from inverse.model import chebyshev_background
-from inverse.profile import SCHERRER_CONSTANT, line_widths_rad
+from inverse.profile import SCHERRER_CONSTANT, gaussian_width_squared_deg2
 from inverse.recipe import Calibration
 from inverse.rietveld_lines import rietveld_lines
 from inverse.rietveld_parameters import Parameter, free_parameters, slot_values
@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 
 _SIZE_UNIT_A = 1000.0
 """100 nm, the unit of sizes in the slots."""
+_SAME = 1e-9
+"""Share of a pattern's square that another must leave to be told from it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +104,25 @@ class RietveldModel:
                 raise InputError(f"the cell of {phase.label} encloses no volume")
         return shapes
 
+    def refuse_copies(self) -> None:
+        """Raise InputError where two phases start with the same pattern: nothing would part them.
+
+        A phase that searches for its cell is parted by that from one that does not, and from
+        another that does, as each looks for what is left.
+        """
+        shapes = self.patterns(self.slots)
+        length = np.linalg.norm(shapes, axis=1)
+        overlap = (shapes @ shapes.T) / np.outer(length, length)
+        phases = self.settings.phases
+        for one, other in zip(*np.triu_indices(len(phases), 1), strict=True):
+            searched = phases[one].search or phases[other].search
+            if not searched and 1.0 - overlap[one, other] ** 2 < _SAME:
+                raise InputError(
+                    f"{phases[one].label} and {phases[other].label} start with the same pattern, "
+                    "so that nothing tells them apart: give one another cell_start, size or "
+                    "strain, or leave it out"
+                )
+
 
 def rietveld_model(
     settings: Rietveld, *, beam: Beam, geometry: Geometry, calibration: Calibration
@@ -129,9 +150,7 @@ def rietveld_model(
         slots=slots,
         tables=_tables(settings, beam=beam, geometry=geometry, calibration=calibration),
         n_cell=np.array([len(law.names) for law in laws], dtype=np.int64),
-        background=chebyshev_background(geometry.n_channels, n_terms=settings.n_background)
-        if settings.n_background
-        else np.zeros((0, geometry.n_channels)),
+        background=chebyshev_background(geometry.n_channels, n_terms=settings.n_background),
     )
 
 
@@ -144,16 +163,14 @@ def _tables(
     for matrix, law in zip(matrices, laws, strict=True):
         matrix[:, : len(law.names)] = law.matrix
     profile, degree = calibration.profile, float(np.deg2rad(1.0))
-    sine = beam.wavelength_A * np.sqrt(np.concatenate([of.s_squared_per_A2 for of in lines]))
-    line_widths_rad(
-        2.0 * np.arcsin(sine), profile, wavelength_A=beam.wavelength_A, crystallite_size_nm=np.inf,
-        strain=0.0,
-    )  # fmt: skip
+    s_squared = np.concatenate([of.s_squared_per_A2 for of in lines])
+    # Refuses an instrument whose width is not positive at some line.
+    gaussian_width_squared_deg2(2.0 * np.arcsin(beam.wavelength_A * np.sqrt(s_squared)), profile)
     return Tables(
         first_line=np.cumsum([0, *(len(of.s_squared_per_A2) for of in lines)]),
         hkl_products=np.concatenate([of.hkl_products for of in lines]),
         log_power=np.concatenate([of.log_power for of in lines]),
-        s_squared=np.concatenate([of.s_squared_per_A2 for of in lines]),
+        s_squared=s_squared,
         occupancy=np.concatenate([of.occupancy for of in lines]),
         volume_A3=np.array([of.volume_A3 for of in lines]),
         cell_constant=np.stack([law.constant for law in laws]),

@@ -30,14 +30,16 @@ _LN2 = float(np.log(2.0))
 _NODE = 0.5 * float(np.sqrt(0.6))
 _GAUSS_HEIGHT = 2.0 * float(np.sqrt(_LN2 / np.pi))
 _CORE_WIDTHS = 6.0
+_VECTOR = 8
+"""Numbers that the widest vector instructions handle at once."""
 _LARGEST = 64.0
 """u² beyond which the Gaussian is below 1e-19 of its height."""
 
 
-@compiled
+@compiled_fast
 def _power_of_two(u2: float) -> float:
     """Return 2^(−u²): the polynomial of 2^(−y) about y = ½, six times squared."""
-    bounded = u2 if u2 < _LARGEST else _LARGEST
+    bounded = min(u2, _LARGEST)
     z = (0.5 - bounded * (1.0 / 64.0)) * _LN2
     value = 1.0 + z * (1.0 / 9.0)
     value = 1.0 + z * value * (1.0 / 8.0)
@@ -57,8 +59,8 @@ def _power_of_two(u2: float) -> float:
 
 
 @compiled
-def width_and_mixing(gauss: float, lorentz: float, out: Floats) -> None:
-    """Set ``out`` to Γ, η and ∂Γ/∂ΓG², ∂η/∂ΓG², ∂Γ/∂ΓL, ∂η/∂ΓL (Thompson, Cox & Hastings)."""
+def widths_of(gauss: float, lorentz: float) -> tuple[float, float, float, float, float, float]:
+    """Return Γ, η and ∂Γ/∂ΓG², ∂η/∂ΓG², ∂Γ/∂ΓL, ∂η/∂ΓL (Thompson, Cox & Hastings)."""
     g2, l2 = gauss * gauss, lorentz * lorentz
     g3, l3 = g2 * gauss, l2 * lorentz
     fifth = (
@@ -78,21 +80,31 @@ def width_and_mixing(gauss: float, lorentz: float, out: Floats) -> None:
     ratio = lorentz / fwhm
     mixing = ratio * (1.36603 + ratio * (-0.47719 + ratio * 0.11116))
     slope = 1.36603 + ratio * (-0.95438 + ratio * 0.33348)
-    out[0], out[1] = fwhm, mixing
-    out[2] = scale * by_gauss / (2.0 * gauss)
-    out[3] = -slope * ratio / fwhm * out[2]
-    out[4] = scale * by_lorentz
-    out[5] = slope * (1.0 - ratio * out[4]) / fwhm
+    fwhm_by_square, fwhm_by_lorentz = scale * by_gauss / (2.0 * gauss), scale * by_lorentz
+    return (
+        fwhm,
+        mixing,
+        fwhm_by_square,
+        -slope * ratio / fwhm * fwhm_by_square,
+        fwhm_by_lorentz,
+        slope * (1.0 - ratio * fwhm_by_lorentz) / fwhm,
+    )
 
 
 @compiled
-def _between(middle: float, half: float, lowest: int, highest: int) -> tuple[int, int]:
+def width_and_mixing(gauss: float, lorentz: float, out: Floats) -> None:
+    """Set ``out`` (6,) to what :func:`widths_of` returns."""
+    out[0], out[1], out[2], out[3], out[4], out[5] = widths_of(gauss, lorentz)
+
+
+@compiled
+def _window(middle: float, half: float, lowest: int, highest: int) -> tuple[int, int]:
     """Return the first channel within ``half`` of the middle, and the one after the last."""
     first = min(max(lowest, int(np.floor(middle - half))), highest)
     return first, max(min(highest, int(np.ceil(middle + half)) + 1), first)
 
 
-@compiled
+@compiled_fast
 def _at(
     distance: float, four: float, mixing: float, lorentz_height: float, gauss_height: float
 ) -> tuple[float, float, float, float]:
@@ -109,42 +121,43 @@ def _at(
     )
 
 
-# Loops run from zero over parts of arrays: only then does the compiler make vector instructions.
+# Loops over channels have unsigned counters, which cannot count from the end of an array, and take
+# no parts of arrays: only then does the compiler make vector instructions of short loops.
 
 
 @compiled_fast
 def _core(
-    first: int, last: int, middle: float, channel_rad: float, fwhm: float, mixing: float,
+    low: int, high: int, middle: float, channel_rad: float, fwhm: float, mixing: float,
     buffer: Floats,
 ) -> None:  # fmt: skip
     inverse = 1.0 / fwhm
     four = 4.0 * inverse * inverse
     lorentz_height, gauss_height = 2.0 / np.pi * inverse, _GAUSS_HEIGHT * inverse
-    step, start = _NODE * channel_rad, first - middle
-    value, moved = buffer[0, first:last], buffer[1, first:last]
-    wider, mixed = buffer[2, first:last], buffer[3, first:last]
-    for c in range(last - first):
+    step, start, begin = _NODE * channel_rad, low - middle, np.uint64(low)
+    for c in range(np.uint64(high - low)):
         centre = (c + start) * channel_rad
         v0, x0, w0, m0 = _at(centre - step, four, mixing, lorentz_height, gauss_height)
         v1, x1, w1, m1 = _at(centre, four, mixing, lorentz_height, gauss_height)
         v2, x2, w2, m2 = _at(centre + step, four, mixing, lorentz_height, gauss_height)
-        value[c] = (5.0 * (v0 + v2) + 8.0 * v1) * (1.0 / 18.0)
-        moved[c] = (5.0 * (x0 + x2) + 8.0 * x1) * (four / 9.0)
-        wider[c] = (5.0 * (w0 + w2) + 8.0 * w1) * (inverse / 18.0)
-        mixed[c] = (5.0 * (m0 + m2) + 8.0 * m1) * (1.0 / 18.0)
+        buffer[0, begin + c] = (5.0 * (v0 + v2) + 8.0 * v1) * (1.0 / 18.0)
+        buffer[1, begin + c] = (5.0 * (x0 + x2) + 8.0 * x1) * (four / 9.0)
+        buffer[2, begin + c] = (5.0 * (w0 + w2) + 8.0 * w1) * (inverse / 18.0)
+        buffer[3, begin + c] = (5.0 * (m0 + m2) + 8.0 * m1) * (1.0 / 18.0)
 
 
 @compiled_fast
 def _tail(
-    first: int, last: int, middle: float, channel_rad: float, fwhm: float, row: Floats
+    first: int, last: int, middle: float, channel_rad: float, fwhm: float, power: float,
+    shape: Floats, buffer: Floats,
 ) -> None:  # fmt: skip
-    """Set ``row`` to the Lorentzian of unit area at channels without the Gaussian."""
-    half, start = 0.5 * fwhm / channel_rad, first - middle
+    """Add ``power`` times the Lorentzian of unit area to channels without the Gaussian."""
+    half, start, begin = 0.5 * fwhm / channel_rad, first - middle, np.uint64(first)
     height, square = half / (np.pi * channel_rad), half * half
-    part = row[first:last]
-    for c in range(part.size):
+    for c in range(np.uint64(last - first)):
         distance = c + start
-        part[c] = height / (square + distance * distance)
+        value = height / (square + distance * distance)
+        buffer[3, begin + c] = value
+        shape[begin + c] += power * value
 
 
 @compiled
@@ -158,30 +171,40 @@ def draw_line(
     and the last of these to the Lorentzian beyond. Returns the first channel of the tail before
     the line, of the line, of the tail behind it, and the one after the last.
     """
-    first, last = _between(middle, _REACH_RAD / channel_rad, 0, shape.size)
-    low, high = _between(middle, _CORE_WIDTHS * fwhm / channel_rad + 1.0, first, last)
-    _core(low, high, middle, channel_rad, fwhm, mixing, buffer)
-    add(shape, low, high, power, buffer[0])
-    _tail(first, low, middle, channel_rad, fwhm, buffer[3])
-    _tail(high, last, middle, channel_rad, fwhm, buffer[3])
-    add(shape, first, low, power * mixing, buffer[3])
-    add(shape, high, last, power * mixing, buffer[3])
+    first, last = _window(middle, _REACH_RAD / channel_rad, 0, shape.size)
+    low, high = _window(middle, _CORE_WIDTHS * fwhm / channel_rad + 1.0, first, last)
+    whole_vectors = low + (high - low + _VECTOR - 1) // _VECTOR * _VECTOR
+    # What the profile sets beyond its window, the tail sets anew.
+    _core(low, min(whole_vectors, shape.size), middle, channel_rad, fwhm, mixing, buffer)
+    _add_row(shape, low, high, power, buffer)
+    _tail(first, low, middle, channel_rad, fwhm, power * mixing, shape, buffer)
+    _tail(high, last, middle, channel_rad, fwhm, power * mixing, shape, buffer)
     return first, low, high, last
 
 
 @compiled_fast
-def add(target: Floats, first: int, last: int, scale: float, source: Floats) -> None:
-    """Add ``scale`` times a part of ``source`` to the same part of ``target``."""
-    part, added = target[first:last], source[first:last]
-    for c in range(part.size):
-        part[c] += scale * added[c]
+def _add_row(shape: Floats, first: int, last: int, scale: float, buffer: Floats) -> None:
+    begin = np.uint64(first)
+    for c in range(np.uint64(last - first)):
+        shape[begin + c] += scale * buffer[0, begin + c]
+
+
+@compiled_fast
+def add(
+    slopes: Floats, slot: int, first: int, last: int, scale: float, buffer: Floats, row: int
+) -> None:
+    """Add ``scale`` times a row of the buffer to that of a slot, over some channels."""
+    begin, to, of = np.uint64(first), np.uint64(slot), np.uint64(row)
+    for c in range(np.uint64(last - first)):
+        slopes[to, begin + c] += scale * buffer[of, begin + c]
 
 
 @compiled_fast
 def add_two(
-    target: Floats, first: int, last: int, p: float, one: Floats, q: float, two: Floats
-) -> None:
-    """Add p·``one`` + q·``two`` likewise."""
-    part, first_added, second_added = target[first:last], one[first:last], two[first:last]
-    for c in range(part.size):
-        part[c] += p * first_added[c] + q * second_added[c]
+    slopes: Floats, slot: int, first: int, last: int, p: float, one: int, q: float, two: int,
+    buffer: Floats,
+) -> None:  # fmt: skip
+    """Add p times row ``one`` and q times row ``two`` likewise."""
+    begin, to, r, s = np.uint64(first), np.uint64(slot), np.uint64(one), np.uint64(two)
+    for c in range(np.uint64(last - first)):
+        slopes[to, begin + c] += p * buffer[r, begin + c] + q * buffer[s, begin + c]

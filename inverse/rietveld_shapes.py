@@ -31,11 +31,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.rietveld_profile import add, add_two, draw_line, width_and_mixing
+from inverse.rietveld_profile import add, add_two, draw_line, widths_of
 from xrdct.compiled import compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 PER_PHASE = 10
 CELL, SIZE, STRAIN, B_ISO, OCCUPANCY = 0, 6, 7, 8, 9
@@ -43,6 +44,18 @@ ZERO, STRETCH = 0, 1
 """Among the slots after those of the phases."""
 _LARGEST_SINE2 = 0.49
 """Of θ: beyond 2θ = 90° no flat detector sees a line."""
+_OUT_OF_SIGHT_RAD = 10.0
+
+POSITION, POWER, FWHM, MIXING = 0, 1, 2, 3
+FWHM_BY_SQUARE, MIXING_BY_SQUARE, FWHM_BY_LORENTZ, MIXING_BY_LORENTZ = 4, 5, 6, 7
+"""Slopes by ΓG² and ΓL."""
+BY_SPACING, BY_STRETCH = 8, 9
+"""Slopes of the position, by 1/d² and the ratio of distances."""
+BY_SIZE, BY_STRAIN = 10, 11
+"""Of the width they add to: K λ/(100 nm cosθ), and 4e-3 tanθ."""
+POWER_BY_B_ISO, POWER_BY_SPACING, BY_OCCUPANCY = 12, 13, 14
+"""∂ln(power)/∂ΔB, ∂ln(power·v²)/∂(1/d²), ∂power/∂factor."""
+N_PLACE = 15
 
 
 class Tables(NamedTuple):
@@ -132,104 +145,102 @@ def _metric_slopes(
 
 
 @compiled
-def _place_line(
-    line: int, p: int, slots: Floats, metric: Floats, shrunk: float, tables: Tables, out: Floats
-) -> bool:
-    """Set ``out`` to what a line is at these slots; False where no flat detector sees it.
+def _place_lines(
+    p: int, slots: Floats, metric: Floats, shrunk: float, tables: Tables, place: Floats
+) -> None:
+    """Set ``place`` (line, 15) to what the lines of a phase are at these slots.
 
-    ``out``: position, ΓG, ΓL, power, power of full occupancy, ∂position/∂(1/d²), ∂position/∂ratio
-    of distances, K λ/(100 nm cosθ), 4e-3 tanθ, ∂ln(power)/∂ΔB, ∂ln(power·v²)/∂(1/d²).
-    ``shrunk`` is v0/v.
+    ``shrunk`` is v0/v. Lines that no flat detector sees are put out of the way.
     """
     wavelength, u, v, w, x, y, _first, _width, scherrer = tables.instrument
     first_slot, common = PER_PHASE * p, PER_PHASE * tables.volume_A3.size
-    stretch = slots[common + STRETCH]
-    inverse_d2 = 0.0
-    for i in range(6):
-        inverse_d2 += tables.hkl_products[line, i] * metric[i]
-    sine2 = 0.25 * wavelength * wavelength * inverse_d2
-    if not 0.0 < sine2 < _LARGEST_SINE2:
-        return False
-    sine, cosine = np.sqrt(sine2), np.sqrt(1.0 - sine2)
-    tangent = sine / cosine
-    double = 2.0 * tangent / (1.0 - tangent * tangent)
-    seen = stretch * double
-    turn = 1.0 / (1.0 + seen * seen)
-    out[0] = np.arctan(seen) + slots[common + ZERO]
-    out[5] = (
-        stretch * (1.0 + double * double) * turn * 0.25 * wavelength * wavelength / (sine * cosine)
-    )
-    out[6] = double * turn
-    out[7], out[8] = scherrer / cosine, 4e-3 * tangent
-    gauss2 = u * tangent * tangent + v * tangent + w
-    lorentz = x * tangent + y / cosine
-    for which in range(2):
-        amount, by = slots[first_slot + SIZE + which], out[7 + which]
-        if tables.gaussian[p, which]:
-            gauss2 += amount * by * by
-        else:
-            lorentz += amount * by
-    out[1], out[2] = np.sqrt(gauss2), lorentz
-    b_iso = slots[first_slot + B_ISO]
-    c0, c1, c2 = tables.log_power[line]
-    longer = 2.0 * np.sqrt(tables.s_squared[line] / inverse_d2)
-    c1, c2, epsilon = c1 + 6.0, c2 - 3.0, longer - 1.0
-    out[9] = -0.5 * inverse_d2
-    out[10] = -0.5 * ((c1 + 2.0 * c2 * epsilon) * longer / inverse_d2 + b_iso)
-    out[4] = np.exp(c0 + epsilon * (c1 + epsilon * c2) + out[9] * b_iso) * shrunk * shrunk
-    change = slots[first_slot + OCCUPANCY] - 1.0
-    r1, r2 = tables.occupancy[line]
-    out[3] = out[4] * max(1.0 + change * (r1 + change * r2), 0.0)
-    return True
-
-
-@compiled
-def _add_tails(
-    target: Floats, at: tuple[int, int, int, int], scale: float, buffer: Floats
-) -> None:  # fmt: skip
-    """Add ``scale`` times the Lorentzian on either side of a line."""
-    add(target, at[0], at[1], scale, buffer[3])
-    add(target, at[2], at[3], scale, buffer[3])
+    zero, stretch = slots[common + ZERO], slots[common + STRETCH]
+    size, strain = slots[first_slot + SIZE], slots[first_slot + STRAIN]
+    b_iso, change = slots[first_slot + B_ISO], slots[first_slot + OCCUPANCY] - 1.0
+    size2, size1 = (size, 0.0) if tables.gaussian[p, 0] else (0.0, size)
+    strain2, strain1 = (strain, 0.0) if tables.gaussian[p, 1] else (0.0, strain)
+    begin, quarter = tables.first_line[p], 0.25 * wavelength * wavelength
+    hkl, s_squared, occupancy = tables.hkl_products, tables.s_squared, tables.occupancy
+    log_power = tables.log_power
+    for n in range(place.shape[0]):
+        line, inverse_d2 = begin + n, 0.0
+        for i in range(6):
+            inverse_d2 += hkl[line, i] * metric[i]
+        visible = 0.0 < quarter * inverse_d2 < _LARGEST_SINE2
+        if not visible:
+            inverse_d2 = _LARGEST_SINE2 / quarter
+        sine2 = quarter * inverse_d2
+        sine, cosine = np.sqrt(sine2), np.sqrt(1.0 - sine2)
+        tangent, secant = sine / cosine, 1.0 / cosine
+        double = 2.0 * tangent / (1.0 - tangent * tangent)
+        seen = stretch * double
+        turn = 1.0 / (1.0 + seen * seen)
+        place[n, POSITION] = np.arctan(seen) + zero if visible else _OUT_OF_SIGHT_RAD
+        place[n, BY_SPACING] = stretch * (1.0 + double * double) * turn * quarter / (sine * cosine)
+        place[n, BY_STRETCH] = double * turn
+        sized, strained = scherrer * secant, 4e-3 * tangent
+        place[n, BY_SIZE], place[n, BY_STRAIN] = sized, strained
+        gauss2 = u * tangent * tangent + v * tangent + w
+        gauss2 += size2 * sized * sized + strain2 * strained * strained
+        lorentz = x * tangent + y * secant + size1 * sized + strain1 * strained
+        (
+            place[n, FWHM], place[n, MIXING], place[n, FWHM_BY_SQUARE], place[n, MIXING_BY_SQUARE],
+            place[n, FWHM_BY_LORENTZ], place[n, MIXING_BY_LORENTZ],
+        ) = widths_of(np.sqrt(gauss2), lorentz)  # fmt: skip
+        longer = 2.0 * np.sqrt(s_squared[line] / inverse_d2)
+        c1, c2, epsilon = log_power[line, 1] + 6.0, log_power[line, 2] - 3.0, longer - 1.0
+        place[n, POWER_BY_B_ISO] = -0.5 * inverse_d2
+        place[n, POWER_BY_SPACING] = -0.5 * (
+            (c1 + 2.0 * c2 * epsilon) * longer / inverse_d2 + b_iso
+        )
+        exponent = log_power[line, 0] + epsilon * (c1 + epsilon * c2) - 0.5 * inverse_d2 * b_iso
+        full, r1, r2 = np.exp(exponent) * shrunk * shrunk, occupancy[line, 0], occupancy[line, 1]
+        place[n, POWER] = full * max(1.0 + change * (r1 + change * r2), 0.0)
+        place[n, BY_OCCUPANCY] = full * (r1 + 2.0 * change * r2)
 
 
 @compiled
 def _add_slopes(
-    line: int, p: int, at: tuple[int, int, int, int], place: Floats, widths: Floats,
-    by_cell: Floats, by_volume: Floats, change: float, tables: Tables, active: Active,
-    slopes: Floats, buffer: Floats,
+    hkl: Floats, at: tuple[int, int, int, int], place: Floats, n: int, gaussian: Bools,
+    by_cell: Floats, by_volume: Floats, kinds: Ints, first_row: int, slopes: Floats,
+    buffer: Floats,
 ) -> None:  # fmt: skip
-    """Add a line's share to the derivatives by the active slots of its phase."""
-    power, low, high = place[3], at[1], at[2]
-    fwhm, mixing = widths[0], widths[1]
-    for k in range(active.first[p], active.first[p + 1]):
-        kind, target = active.kind[k], slopes[k]
+    """Add the share of line ``n``, of products ``hkl``, to the derivatives of its phase."""
+    first, low, high, last = at
+    power, fwhm, mixing = place[n, POWER], place[n, FWHM], place[n, MIXING]
+    for k in range(kinds.size):
+        kind, row = kinds[k], first_row + k
+        tail = 0.0
         if kind < SIZE:
             moved = 0.0
             for i in range(6):
-                moved += tables.hkl_products[line, i] * by_cell[kind, i]
-            grown = power * (place[10] * moved - 2.0 * by_volume[kind])
-            add_two(target, low, high, power * place[5] * moved, buffer[1], grown, buffer[0])
+                moved += hkl[i] * by_cell[kind, i]
+            by_position = power * place[n, BY_SPACING] * moved
+            grown = power * (place[n, POWER_BY_SPACING] * moved - 2.0 * by_volume[kind])
+            add_two(slopes, row, low, high, by_position, 1, grown, 0, buffer)
         elif kind in (SIZE, STRAIN):
-            which = kind - SIZE
-            by, column = power * place[7 + which], 4
-            if tables.gaussian[p, which]:
-                by, column = by * place[7 + which], 2
-            wider, mixed = by * widths[column], by * widths[column + 1]
-            add_two(target, low, high, wider, buffer[2], mixed, buffer[3])
-            _add_tails(target, at, wider * mixing / fwhm + mixed, buffer)
-        elif kind == B_ISO:
-            damped = place[9] * power
-            add(target, low, high, damped, buffer[0])
-            _add_tails(target, at, damped * mixing, buffer)
-        elif kind == OCCUPANCY:
-            r1, r2 = tables.occupancy[line]
-            fuller = place[4] * (r1 + 2.0 * change * r2)
-            add(target, low, high, fuller, buffer[0])
-            _add_tails(target, at, fuller * mixing, buffer)
+            by = place[n, BY_SIZE + kind - SIZE]
+            if gaussian[kind - SIZE]:
+                by *= power * by
+                wider, mixed = by * place[n, FWHM_BY_SQUARE], by * place[n, MIXING_BY_SQUARE]
+            else:
+                by *= power
+                wider, mixed = by * place[n, FWHM_BY_LORENTZ], by * place[n, MIXING_BY_LORENTZ]
+            add_two(slopes, row, low, high, wider, 2, mixed, 3, buffer)
+            tail = wider * mixing / fwhm + mixed
+        elif kind in (B_ISO, OCCUPANCY):
+            stronger = place[n, BY_OCCUPANCY]
+            if kind == B_ISO:
+                stronger = power * place[n, POWER_BY_B_ISO]
+            add(slopes, row, low, high, stronger, buffer, 0)
+            tail = stronger * mixing
         elif kind == PER_PHASE + ZERO:
-            add(target, low, high, power, buffer[1])
+            add(slopes, row, low, high, power, buffer, 1)
         else:
-            add(target, low, high, power * place[6], buffer[1])
+            add(slopes, row, low, high, power * place[n, BY_STRETCH], buffer, 1)
+        if tail != 0.0:
+            add(slopes, row, first, low, tail, buffer, 3)
+            add(slopes, row, high, last, tail, buffer, 3)
 
 
 @compiled
@@ -242,7 +253,7 @@ def draw_phase(
     Only the rows of ``slopes`` that belong to the phase are set. Returns False for an impossible
     cell. ``buffer`` is (4, channel).
     """
-    first_slot = PER_PHASE * p
+    first_slot, first_row = PER_PHASE * p, active.first[p]
     free = slots[first_slot : first_slot + n_cell]
     constant, matrix = tables.cell_constant[p], tables.cell_matrix[p]
     cell, metric = np.empty(6), np.empty(6)
@@ -252,26 +263,25 @@ def draw_phase(
             cell[i] += matrix[i, j] * free[j]
     volume = inverse_metric(cell, metric)
     shape[:] = 0.0
-    slopes[active.first[p] : active.first[p + 1]] = 0.0
+    slopes[first_row : active.first[p + 1]] = 0.0
     if not volume > 0.0:
         return False
-    shrunk = tables.volume_A3[p] / volume
     by_cell, by_volume = np.zeros((n_cell, 6)), np.zeros(n_cell)
-    if active.first[p + 1] > active.first[p] and active.kind[active.first[p]] < SIZE:
+    kinds, gaussian = active.kind[first_row : active.first[p + 1]], tables.gaussian[p]
+    if kinds.size and kinds[0] < SIZE:
         _metric_slopes(free, constant, matrix, by_cell, by_volume)
+    lines = tables.hkl_products[tables.first_line[p] : tables.first_line[p + 1]]
+    place = np.empty((len(lines), N_PLACE))
+    _place_lines(p, slots, metric, tables.volume_A3[p] / volume, tables, place)
     first_rad, channel_rad = tables.instrument[6], tables.instrument[7]
-    widths, place = np.empty(6), np.empty(11)
-    for line in range(tables.first_line[p], tables.first_line[p + 1]):
-        if not _place_line(line, p, slots, metric, shrunk, tables, place):
-            continue
-        width_and_mixing(place[1], place[2], widths)
+    for n in range(len(lines)):
         at = draw_line(
-            shape, place[3], (place[0] - first_rad) / channel_rad, channel_rad, widths[0],
-            widths[1], buffer,
+            shape, place[n, POWER], (place[n, POSITION] - first_rad) / channel_rad, channel_rad,
+            place[n, FWHM], place[n, MIXING], buffer,
         )  # fmt: skip
-        if active.first[p + 1] > active.first[p]:
+        if kinds.size and at[3] > at[0]:
             _add_slopes(
-                line, p, at, place, widths, by_cell, by_volume,
-                slots[first_slot + OCCUPANCY] - 1.0, tables, active, slopes, buffer,
+                lines[n], at, place, n, gaussian, by_cell, by_volume, kinds, first_row, slopes,
+                buffer,
             )  # fmt: skip
     return True

@@ -124,6 +124,7 @@ def _state(
     own_setup, setup = model.setup(), model.setup(with_shared=True)
     n_patterns, n_own, n_shared = len(patterns), len(model.parameters), len(model.shared)
     n_phases, n = len(model.settings.phases), len(model.names)
+    of_phases = np.empty((n_patterns, n_phases), np.int8)
     values = np.full((n_patterns, n), np.nan)
     quality = np.full((n_patterns, 2), np.nan)
     status = np.full(n_patterns, Status.NOT_MEASURED, np.int8)
@@ -136,6 +137,7 @@ def _state(
             refine_patterns_compiled(
                 patterns[part], variance[part], own[part], own_setup, values[part],
                 np.empty((part.stop - part.start, n, 1)), quality[part], status[part],
+                of_phases[part],
             )  # fmt: skip
             good = np.flatnonzero(status[part] == Status.CONVERGED)
             theta = np.empty((good.size, n_own + n_shared))

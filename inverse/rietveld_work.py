@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.refine_linear import dot
-from inverse.rietveld_linear import backward, factored, forward, nonnegative
-from inverse.rietveld_shapes import Active, Tables, draw_phase
+from inverse.refine_linear import dot, multiply
+from inverse.rietveld_linear import backward, factored, forward, nonnegative, solved
+from inverse.rietveld_shapes import PER_PHASE, Active, Tables, draw_phase
 from xrdct.compiled import compiled, compiled_fast
 
 Floats = NDArray[np.float64]
@@ -81,6 +81,11 @@ class Work(NamedTuple):
     """Parameters that are refined: those of any phase that is present, (free,)."""
     moving: Bools
     """Phases that a free parameter changes, (phase,)."""
+    kept_slots: Floats
+    """Slots that phases had when ``kept_shapes`` and ``kept_slopes`` were drawn, as patterns start
+    alike, (phase, slot)."""
+    kept_shapes: Floats
+    kept_slopes: Floats
 
 
 @compiled
@@ -95,6 +100,8 @@ def new_work(n_phases: int, n_free: int, n_active: int, n_terms: int, n_channels
         np.empty((n_phases + n_free, n_phases + n_free)), np.empty(n_phases), np.zeros(n_phases),
         np.zeros(n_terms), np.ones(1), np.zeros(n_phases, np.bool_), np.ones(n_phases, np.bool_),
         np.ones(n_free, np.bool_), np.ones(n_phases, np.bool_),
+        np.full((n_phases, PER_PHASE + 2), np.nan), np.empty((n_phases, n_channels)),
+        np.empty((n_active, n_channels)),
     )  # fmt: skip
 
 
@@ -176,18 +183,42 @@ def draw(theta: Floats, slots: Floats, setup: Setup, work: Work, whole: bool) ->
             slots[s] = theta[setup.column[s]]
     possible = True
     for p in range(work.shapes.shape[0]):
-        if not (whole or work.moving[p]):
-            continue
-        if setup.is_drawn[p]:
-            work.shapes[p] = setup.drawn[p]
-        else:
-            possible &= draw_phase(
-                p, slots, setup.tables, setup.active, setup.n_cell[p], work.shapes[p],
-                work.slopes, work.buffer,
-            )  # fmt: skip
-        _times(work.shapes[p], work.root_weight)
-        for k in range(setup.active.first[p], setup.active.first[p + 1]):
-            _times(work.slopes[k], work.root_weight)
+        if setup.is_drawn[p] and whole:
+            multiply(setup.drawn[p], work.root_weight, work.shapes[p])
+        elif whole:
+            possible &= _draw_kept(p, slots, setup, work)
+        elif work.moving[p]:
+            possible &= _draw_one(p, slots, setup, work)
+            _times(work.shapes[p], work.root_weight)
+            for k in range(setup.active.first[p], setup.active.first[p + 1]):
+                _times(work.slopes[k], work.root_weight)
+    return possible
+
+
+@compiled
+def _draw_one(p: int, slots: Floats, setup: Setup, work: Work) -> bool:
+    return draw_phase(
+        p, slots, setup.tables, setup.active, setup.n_cell[p], work.shapes[p], work.slopes,
+        work.buffer,
+    )  # fmt: skip
+
+
+@compiled
+def _draw_kept(p: int, slots: Floats, setup: Setup, work: Work) -> bool:
+    """Draw a phase where a search starts, unless that is where the last one started."""
+    own, common = slots[PER_PHASE * p : PER_PHASE * (p + 1)], slots[slots.size - 2 :]
+    kept, possible = work.kept_slots[p], True
+    first, last = setup.active.first[p], setup.active.first[p + 1]
+    if not ((kept[:PER_PHASE] == own).all() and (kept[PER_PHASE:] == common).all()):
+        possible = _draw_one(p, slots, setup, work)
+        kept[:PER_PHASE], kept[PER_PHASE:] = own, common
+        if not possible:
+            kept[0] = np.nan
+        work.kept_shapes[p] = work.shapes[p]
+        work.kept_slopes[first:last] = work.slopes[first:last]
+    multiply(work.kept_shapes[p], work.root_weight, work.shapes[p])
+    for k in range(first, last):
+        multiply(work.kept_slopes[k], work.root_weight, work.slopes[k])
     return possible
 
 
@@ -263,3 +294,35 @@ def reduce(work: Work, reduced: Floats, slope: Floats) -> None:
         for i in range(j + 1):
             reduced[j, i] = work.schur[n_phases + j, n_phases + i] - dot(freed[j], freed[i])
             reduced[i, j] = reduced[j, i]
+
+
+@compiled
+def advance(step: Floats, work: Work) -> bool:
+    """Follow a small step of the free parameters as if everything were linear; work then holds it.
+
+    False, and nothing is done, where a scale would become negative.
+    """
+    n_phases, n_terms = work.shapes.shape[0], work.background.shape[0]
+    factor, change = np.empty((n_phases, n_phases)), np.zeros(n_phases)
+    for p in range(n_phases):
+        for j in range(step.size):
+            change[p] -= work.schur[n_phases + j, p] * step[j]
+    solved(work.schur[:n_phases, :n_phases], work.positive, factor, change)
+    if (work.scale + change < 0.0).any():
+        return False
+    moved = np.zeros(n_terms)
+    for i in range(n_terms):
+        for p in range(n_phases):
+            moved[i] -= change[p] * work.freed[p, i]
+        for j in range(step.size):
+            moved[i] -= step[j] * work.freed[n_phases + j, i]
+    backward(work.factor_b, moved)
+    work.scale[:] += change
+    work.amount[:] += moved
+    for p in range(n_phases):
+        _take(work.residual, -change[p], work.shapes[p])
+    for j in range(step.size):
+        _take(work.residual, -step[j], work.columns[j])
+    for i in range(n_terms):
+        _take(work.residual, -moved[i], work.background[i])
+    return True

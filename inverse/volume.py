@@ -80,14 +80,13 @@ def _filtered(
     values: Singles,
     variance: Singles,
 ) -> Reconstruction:
-    ends_at_zero = recipe.truncation.method != "none"
     return filtered_back_projection(
         values,
         variance=variance,
         angles_rad=sinogram.angles_rad,
         step_um=sinogram.step_um,
         filter_name=recipe.reconstruction.filter,
-        padding=recipe.reconstruction.padding or ("zero" if ends_at_zero else "edge"),
+        padding=recipe.padding,
         size=n_offsets,
         axis_offset_um=sinogram.axis_offset_um,
         mask=_view(sinogram, n_offsets),

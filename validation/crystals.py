@@ -7,15 +7,19 @@ it. What leaves the experiment, the recipe in a raw scan, carries whole paths.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from inverse.recipe import Recipe, RefinedPhase
+from inverse.recipe import FixedPhase, Recipe, RefinedPhase
+from inverse.rietveld_recipe import RietveldPhase
 from xrdct.conversion import two_theta_rad
 from xrdct.crystal_source import find_crystal
 from xrdct.errors import InputError
 from xrdct.instrument import Beam, Geometry
 from xrdct.reflections import powder_reflections
+
+PhaseT = TypeVar("PhaseT", RefinedPhase, FixedPhase, RietveldPhase)
 
 _SUFFIX = ".cif"
 _FARTHEST = 0.1
@@ -42,6 +46,8 @@ def check_recipe(recipe: Recipe, *, folder: Path, key: str = "") -> None:
             raise InputError(f"{key}fixed_phases[{i}].crystal: {phase.crystal} is listed twice")
     for i, looked_for in enumerate(recipe.regions.phases):
         check_crystal(looked_for.crystal, key=f"{key}regions.phases[{i}].crystal", folder=folder)
+    for i, refined in enumerate(recipe.rietveld.phases if recipe.rietveld else ()):
+        check_crystal(refined.crystal, key=f"{key}rietveld.phases[{i}].crystal", folder=folder)
 
 
 def _check_refined(phase: RefinedPhase, *, key: str, folder: Path) -> None:
@@ -87,27 +93,20 @@ def placed(source: str, *, folder: Path) -> str:
 
 
 def placed_recipe(recipe: Recipe, *, folder: Path) -> Recipe:
-    """Return the recipe with whole paths to its CIF files."""
-    phase, fixed, regions = recipe.phase, recipe.fixed_phases, recipe.regions
-    update = {
-        "phase": phase.model_copy(update={"crystal": placed(phase.crystal, folder=folder)}),
-        "fixed_phases": tuple(
-            p.model_copy(update={"crystal": placed(p.crystal, folder=folder)}) for p in fixed
-        ),
-        "regions": regions.model_copy(
-            update={
-                "phases": tuple(
-                    p.model_copy(
-                        update={
-                            "crystal": placed(p.crystal, folder=folder),
-                            "name": p.name or phase_name(p.crystal),
-                        }
-                    )
-                    for p in regions.phases
-                )
-            }
-        ),
+    """Return the recipe with whole paths to its CIF files; phases keep their names."""
+
+    def at(phase: PhaseT, **more: str) -> PhaseT:
+        return phase.model_copy(update={"crystal": placed(phase.crystal, folder=folder)} | more)
+
+    looked_for = (at(p, name=p.name or phase_name(p.crystal)) for p in recipe.regions.phases)
+    update: dict[str, object] = {
+        "phase": at(recipe.phase),
+        "fixed_phases": tuple(at(phase) for phase in recipe.fixed_phases),
+        "regions": recipe.regions.model_copy(update={"phases": tuple(looked_for)}),
     }
+    if recipe.rietveld is not None:
+        refined = tuple(at(p, name=p.label) for p in recipe.rietveld.phases)
+        update["rietveld"] = recipe.rietveld.model_copy(update={"phases": refined})
     return recipe.model_copy(update=update)
 
 

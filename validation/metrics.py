@@ -6,6 +6,7 @@ figures. A voxel that should have been recovered and was not is counted, never l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,15 @@ def lattice_metrics(maps: Maps, truth: Truth) -> dict[str, dict[str, Any]]:
 
     Raises InputError where maps and truth lie on different grids.
     """
-    _check_grids(maps, truth)
+    check_grids(maps, truth)
     return {
         "interior": _figures(maps, truth, truth.interior),
         "eroded": _figures(maps, truth, truth.eroded),
     }
 
 
-def _check_grids(maps: Maps, truth: Truth) -> None:
+def check_grids(maps: Maps, truth: Truth) -> None:
+    """Raise InputError where maps and truth lie on different grids."""
     if maps.a_A.shape != truth.a_A.shape or maps.scan.step_um != truth.scan.step_um:
         raise InputError(
             f"maps of {maps.a_A.shape} voxels of {maps.scan.step_um} µm cannot be compared with "
@@ -84,7 +86,7 @@ def weight_fraction_metrics(maps: Maps, truth: Truth) -> dict[str, dict[str, Any
     table = maps.regions
     if table is None:
         return {}
-    _check_grids(maps, truth)
+    check_grids(maps, truth)
     true = true_weight_fractions(table, truth)
     everywhere = np.ones(table.shell.shape, bool)
     return {
@@ -110,17 +112,27 @@ def true_weight_fractions(table: RegionTable, truth: Truth) -> Floats:
     """
     inside = table.label >= 0
     region = table.label[inside]
-    per_voxel = with_masses(truth, folder=Path()).mass_g_per_cm3 or {}
     masses = {
-        phase_name(phase): np.bincount(region, np.nan_to_num(mass[inside]), table.shell.size)
-        for phase, mass in per_voxel.items()
+        name: np.bincount(region, mass[inside], table.shell.size)
+        for name, mass in masses_by_name(truth).items()
     }
     total = np.sum(list(masses.values()), axis=0)
-    names = (SPINEL, *map(phase_name, table.phases[1:]))
     absent = np.zeros(table.shell.size)
+    names = named_crystals(table.phases, refined=table.phases[0])
     found = np.stack([masses.get(name, absent) for name in names], axis=1)
     with np.errstate(invalid="ignore"):
         return np.asarray(found / total[:, None])
+
+
+def masses_by_name(truth: Truth) -> dict[str, Floats]:
+    """Return the mass of every phase in g per cm³ of voxel, (y, x), by the name of its crystal."""
+    per_voxel = with_masses(truth, folder=Path()).mass_g_per_cm3 or {}
+    return {phase_name(phase): np.nan_to_num(mass) for phase, mass in per_voxel.items()}
+
+
+def named_crystals(crystals: Sequence[str], *, refined: str) -> tuple[str, ...]:
+    """Return what the truth calls crystals, of which the ``refined`` one stands for the spinel."""
+    return tuple(SPINEL if name == refined else phase_name(name) for name in crystals)
 
 
 def _fraction_figures(

@@ -28,8 +28,11 @@ from validation.figures import (
     truth_map_figure,
 )
 from validation.figures_fractions import fractions_figure
+from validation.figures_phases import phases_figure, second_lattice_figure
 from validation.figures_style import png
 from validation.report_fractions import HEADINGS, fraction_summary, fraction_table
+from validation.report_voxels import HEADINGS as VOXEL_HEADINGS
+from validation.report_voxels import second_lattice_summary, voxel_table
 from validation.report_words import count, duration, plain, score_table, summary
 from validation.truth import Truth
 from xrdct.errors import InputError
@@ -92,6 +95,9 @@ def write_report(maps: Maps, *, truth: Truth, metrics: Mapping[str, Any], path: 
         fraction_summary=fraction_summary(fractions),
         fraction_headings=HEADINGS,
         fraction_rows=fraction_table(fractions),
+        voxel_headings=VOXEL_HEADINGS,
+        voxel_rows=voxel_table(metrics.get("weight_fraction_voxels", {})),
+        second_lattice=second_lattice_summary(metrics.get("second_lattice", {})),
         statuses=_statuses(maps, truth),
         images=_images(maps, truth, metrics),
         least_percent=f"{100.0 * maps.recipe.min_volume_fraction:g}",
@@ -132,6 +138,10 @@ def _images(maps: Maps, truth: Truth, metrics: Mapping[str, Any]) -> dict[str, s
     }
     if metrics.get("weight_fraction"):
         figures["fractions"] = fractions_figure(maps, truth=truth)
+    if metrics.get("weight_fraction_voxels"):
+        figures["phases"] = phases_figure(maps, truth=truth)
+    if metrics.get("second_lattice"):
+        figures["second_lattice"] = second_lattice_figure(maps, truth=truth)
     return {
         name: f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
         for name, figure in figures.items()

@@ -12,6 +12,7 @@ from typing import Any
 from inverse.maps import Maps
 from validation.crystals import phase_name
 from validation.metrics import lattice_metrics, weight_fraction_metrics
+from validation.metrics_voxels import second_lattice_metrics, voxel_fraction_metrics
 from validation.steps import experiment_hash
 from validation.truth import Truth, with_masses
 from validation.truthfile import KnownTruth
@@ -58,7 +59,16 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
         "lattice": lattice,
         "weight_fraction": weight_fraction,
     }
-    return metrics, truth
+    return metrics | _of_voxels(maps, truth), truth
+
+
+def _of_voxels(maps: Maps, truth: Truth) -> dict[str, Any]:
+    """Return the figures of a Rietveld refinement of every voxel; empty where there was none."""
+    figures = {
+        "weight_fraction_voxels": voxel_fraction_metrics(maps, truth),
+        "second_lattice": second_lattice_metrics(maps, truth),
+    }
+    return {name: its for name, its in figures.items() if its}
 
 
 def peak_memory_MB() -> float:
@@ -82,6 +92,15 @@ def summary(metrics: dict[str, Any]) -> str:
         lines.append(f"{phase}: {'; '.join(told)}")
     for phase, figures in metrics.get("weight_fraction", {}).items():
         lines.append(f"{phase}: weight fraction, {_told_fraction(figures['all'])}")
+    for phase, figures in metrics.get("weight_fraction_voxels", {}).items():
+        by_voxel = _told_fraction(figures["interior"], of="voxel")
+        lines.append(f"{phase}: weight fraction by voxel, {by_voxel}")
+    second = metrics.get("second_lattice")
+    if second:
+        lines.append(
+            f"second lattice: found in {second['n_two_found']} of {second['n_two']} voxels, "
+            f"and in {second['n_one_taken_for_two']} of {second['n_one']} that have none"
+        )
     return "\n".join(lines)
 
 
@@ -94,11 +113,11 @@ def _told(region: str, figures: dict[str, Any]) -> str:
     )
 
 
-def _told_fraction(figures: dict[str, Any]) -> str:
+def _told_fraction(figures: dict[str, Any], *, of: str = "region") -> str:
     if "rms" not in figures:
-        return "no region to compare"
+        return f"no {of} to compare"
     text = (
-        f"{figures['n_regions']} regions, true mean {figures['true_mean']:.2%}, "
+        f"{figures[f'n_{of}s']} {of}s, true mean {figures['true_mean']:.2%}, "
         f"bias {figures['bias']:+.2%}, RMS {figures['rms']:.2%}"
     )
     return text + (f", std z {figures['std_z']:.2f}" if "std_z" in figures else "")
