@@ -43,6 +43,7 @@ reconstruction: $(STAMP)
 	$(BIN)/python -m benchmarks.reconstruction_accuracy > docs/reconstruction.md
 
 studies: $(STAMP)
+	$(BIN)/python -m benchmarks.in_view
 	$(BIN)/python -m benchmarks.parallax
 	$(BIN)/python -m benchmarks.edges
 	$(BIN)/python -m benchmarks.gradients
