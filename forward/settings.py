@@ -21,8 +21,8 @@ class Effects(Spec):
     noise: bool = True
     """Poisson statistics of the diffracted and of the transmitted photons.
 
-    Without, patterns are still what trimming makes of counts on average; frames are means, and
-    trimming finds no scatter in them.
+    Without, patterns are still what trimming makes of counts on average, and the mean number of
+    crystallites reflects; frames are means, and trimming finds no scatter in them.
     """
     beam_size: bool = True
     """Blur by the beam's width and height; off means an infinitely thin beam."""

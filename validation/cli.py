@@ -11,6 +11,9 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from validation.cli_backends import backends
+from validation.cli_budget import budget
+from validation.cli_score import score
+from validation.cli_sweep import sweep
 from xrdct.errors import InputError
 
 app = typer.Typer(
@@ -232,6 +235,9 @@ def check(experiment: ExperimentFile, seed: Seed = None) -> None:
 
 
 app.command()(backends)
+app.command()(score)
+app.command()(budget)
+app.command()(sweep)
 
 
 def _say(text: str, quiet: bool) -> None:

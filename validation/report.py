@@ -6,14 +6,11 @@ complete and on disk.
 
 from __future__ import annotations
 
-import base64
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from inverse.maps import Maps
 from inverse.refine import Status
@@ -30,6 +27,7 @@ from validation.figures import (
 from validation.figures_fractions import fractions_figure
 from validation.figures_phases import phases_figure, second_lattice_figure
 from validation.figures_style import png
+from validation.page import page, picture_url, write_safely
 from validation.report_fractions import HEADINGS, fraction_summary, fraction_table
 from validation.report_voxels import HEADINGS as VOXEL_HEADINGS
 from validation.report_voxels import second_lattice_summary, voxel_table
@@ -78,16 +76,10 @@ def write_report(maps: Maps, *, truth: Truth, metrics: Mapping[str, Any], path: 
     if missing:
         raise InputError(f"the report needs {', '.join(missing)}, which the metrics do not have")
     _require_same_grid(maps, truth)
-    environment = Environment(
-        loader=PackageLoader("validation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     headings, rows = score_table(metrics["lattice"])
     fractions = metrics.get("weight_fraction", {})
-    page = environment.get_template("report.html").render(
+    content = page(
+        "report.html",
         experiment=str(metrics["experiment"]),
         summaries=[summary(phase, regions) for phase, regions in metrics["lattice"].items()],
         headings=headings,
@@ -104,7 +96,7 @@ def write_report(maps: Maps, *, truth: Truth, metrics: Mapping[str, Any], path: 
         origin=_origin(metrics),
         versions=sorted(metrics["versions"].items()),
     )
-    _write_safely(path, page.encode())
+    write_safely(path, content)
 
 
 def write_picture(maps: Maps, *, truth: Truth, path: Path) -> None:
@@ -114,7 +106,7 @@ def write_picture(maps: Maps, *, truth: Truth, path: Path) -> None:
     """
     _require_same_grid(maps, truth)
     picture = picture_figure(maps, truth=truth)
-    _write_safely(path, png(picture, dots_per_inch=_PICTURE_DOTS_PER_INCH))
+    write_safely(path, png(picture, dots_per_inch=_PICTURE_DOTS_PER_INCH))
 
 
 def _require_same_grid(maps: Maps, truth: Truth) -> None:
@@ -142,10 +134,7 @@ def _images(maps: Maps, truth: Truth, metrics: Mapping[str, Any]) -> dict[str, s
         figures["phases"] = phases_figure(maps, truth=truth)
     if metrics.get("second_lattice"):
         figures["second_lattice"] = second_lattice_figure(maps, truth=truth)
-    return {
-        name: f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
-        for name, figure in figures.items()
-    }
+    return {name: picture_url(png(figure)) for name, figure in figures.items()}
 
 
 def _statuses(maps: Maps, truth: Truth) -> list[_StatusRow]:
@@ -170,13 +159,3 @@ def _origin(metrics: Mapping[str, Any]) -> list[_Row]:
     if "total" in timing_s:
         rows.append(_Row("computing time", duration(timing_s["total"])))
     return rows
-
-
-def _write_safely(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

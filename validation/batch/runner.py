@@ -38,9 +38,12 @@ class _Scan:
     experiment: Experiment
     recipes: dict[str, Recipe | None]
     """By the keys of their outcomes."""
+    view_um: float | None = None
 
     def __call__(self, threads: int | None) -> list[Outcome]:
-        return outcomes_of(self.experiment, recipes=self.recipes, threads=threads)
+        return outcomes_of(
+            self.experiment, recipes=self.recipes, view_um=self.view_um, threads=threads
+        )
 
 
 def run_all(
@@ -77,11 +80,11 @@ def _tasks(
     works: Sequence[Work], keys: Sequence[Mapping[str, str]], missing: set[str]
 ) -> list[_Scan]:
     """Return what is to be done, each experiment once, whoever asks for it."""
-    scans: dict[tuple[str, Path], _Scan] = {}
+    scans: dict[tuple[str, Path, float | None], _Scan] = {}
     for work, of_work in zip(works, keys, strict=True):
-        place = (work.experiment.config_json(), work.experiment.folder)
+        place = (work.experiment.config_json(), work.experiment.folder, work.view_um)
         for label, key in of_work.items():
             if key in missing:
-                scan = scans.setdefault(place, _Scan(work.experiment, {}))
+                scan = scans.setdefault(place, _Scan(work.experiment, {}, work.view_um))
                 scan.recipes[key] = work.recipes[label]
     return list(scans.values())

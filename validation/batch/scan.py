@@ -10,6 +10,7 @@ from typing import Any
 from inverse.maps import Maps
 from inverse.recipe import Recipe
 from inverse.recover import recover
+from validation.batch.disc import within_disc
 from validation.batch.work import Outcome
 from validation.crystals import phase_name
 from validation.experiment import Experiment
@@ -21,9 +22,15 @@ from xrdct.errors import InputError
 
 
 def outcomes_of(
-    experiment: Experiment, *, recipes: Mapping[str, Recipe | None], threads: int | None = None
+    experiment: Experiment,
+    *,
+    recipes: Mapping[str, Recipe | None],
+    view_um: float | None = None,
+    threads: int | None = None,
 ) -> list[Outcome]:
     """Return the outcome of every recipe, which are given by the keys of their outcomes.
+
+    Scored are the voxels within the disc of diameter ``view_um`` about the axis; None: all.
 
     What a user can mend, in experiment or recipe, becomes an outcome that says so.
     """
@@ -32,26 +39,36 @@ def outcomes_of(
     except InputError as error:
         return [Outcome(key, {}, error=str(error)) for key in recipes]
     return [
-        _outcome(key, simulated, recipe, experiment.folder, threads)
+        _outcome(key, simulated, recipe, experiment.folder, view_um, threads)
         for key, recipe in recipes.items()
     ]
 
 
 def _outcome(
-    key: str, simulated: Simulated, recipe: Recipe | None, folder: Path, threads: int | None
+    key: str,
+    simulated: Simulated,
+    recipe: Recipe | None,
+    folder: Path,
+    view_um: float | None,
+    threads: int | None,
 ) -> Outcome:
     start = perf_counter()
     try:
         chosen = chosen_recipe(simulated.raw, recipe)
         maps = recover(simulated.raw, others=simulated.others, recipe=chosen, workers=threads)
         seconds = perf_counter() - start
-        return Outcome(key, _metrics(simulated, maps, folder), seconds=seconds)
+        metrics = _metrics(simulated, maps, folder, view_um)
+        return Outcome(key, metrics, seconds=seconds)
     except InputError as error:
         return Outcome(key, {}, error=str(error), seconds=perf_counter() - start)
 
 
-def _metrics(simulated: Simulated, maps: Maps, folder: Path) -> dict[str, Any]:
+def _metrics(
+    simulated: Simulated, maps: Maps, folder: Path, view_um: float | None
+) -> dict[str, Any]:
     truth = with_masses(simulated.truth, folder=folder)
+    if view_um is not None:
+        maps, truth = within_disc(maps, truth, diameter_um=view_um)
     return {
         "lattice": {phase_name(maps.phase): lattice_metrics(maps, truth)},
         "weight_fraction": weight_fraction_metrics(maps, truth),

@@ -32,10 +32,15 @@ class Work:
     experiment: Experiment
     recipes: Mapping[str, Recipe | None] = field(default_factory=lambda: {OWN: None})
     """By label; None is the experiment's own."""
+    view_um: float | None = None
+    """Diameter of the disc about the axis whose voxels are scored; None: all that are measured."""
 
     def keys(self) -> dict[str, str]:
         """Return the key of every recipe's outcome, by label."""
-        return {label: outcome_key(self.experiment, r) for label, r in self.recipes.items()}
+        return {
+            label: outcome_key(self.experiment, recipe, view_um=self.view_um)
+            for label, recipe in self.recipes.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,15 @@ class Outcome:
         return next(iter(phases.values()))[region] if phases else {}
 
 
-def outcome_key(experiment: Experiment, recipe: Recipe | None) -> str:
+def outcome_key(
+    experiment: Experiment, recipe: Recipe | None, *, view_um: float | None = None
+) -> str:
     """Return what tells this outcome from every other, 64 hexadecimal digits."""
     told = json.dumps(
         {
             "experiment": experiment.config_json(),
             "recipe": None if recipe is None else recipe.model_dump(mode="json"),
+            "view_um": view_um,
             "crystals": _crystal_files(experiment, recipe),
             "code": code_fingerprint(),
         },
