@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-slow-share lint bench accuracy reconstruction equivalence studies clean
+# Of all mutants, how many `make mutants` tries.
+SHARE ?= 0.02
+
+.PHONY: demo test test-slow test-slow-share lint bench accuracy reconstruction equivalence studies mutants clean
 
 demo: $(STAMP)
 	$(BIN)/xrdct-twin run examples/particle.toml -o out/particle --force
@@ -49,6 +52,10 @@ studies: $(STAMP)
 	$(BIN)/python -m benchmarks.gradients
 	$(BIN)/python -m benchmarks.degeneracy
 	$(BIN)/python -m benchmarks.reconstruction_limit
+
+mutants: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
+	$(BIN)/python -m mutation.run --share $(SHARE)
 
 equivalence: $(STAMP)
 	$(BIN)/python -m benchmarks.equivalence > docs/equivalence.md

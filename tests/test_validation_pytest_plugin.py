@@ -36,7 +36,7 @@ def documented():
 
 
 def test_documented_test_file_passes(run):
-    run(documented(), "-W", "error").assert_outcomes(passed=11)
+    run(documented(), "-W", "error").assert_outcomes(passed=13)
 
 
 def test_loading_it_imports_nothing_heavy():
@@ -153,8 +153,8 @@ TWO = (
 
 
 def test_marker_picks_properties_and_selects_tests(run):
-    run(TWO).assert_outcomes(passed=2 + 9 + 1)
-    run(TWO, "-m", "xrdct_property").assert_outcomes(passed=2 + 9, deselected=1)
+    run(TWO).assert_outcomes(passed=2 + 11 + 1)
+    run(TWO, "-m", "xrdct_property").assert_outcomes(passed=2 + 11, deselected=1)
 
 
 def test_unknown_property_is_told(run):

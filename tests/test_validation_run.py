@@ -86,7 +86,7 @@ def test_metrics_have_the_stable_form(finished):
     _, metrics = finished
     assert set(metrics) == {
         "schema", "experiment", "config_sha256", "seed", "versions", "scan", "timing_s",
-        "peak_memory_MB", "lattice", "weight_fraction",
+        "peak_memory_MB", "lattice", "weight_fraction", "bound",
     }  # fmt: skip
     assert set(metrics["scan"]) == {"n_points", "beam_time_s", "mode"}
     steps = ("phantom", "simulate", "integrate", "correct", "reconstruct", "refine", "compare")

@@ -12,7 +12,9 @@ import typer
 
 from validation.cli_backends import backends
 from validation.cli_budget import budget
+from validation.cli_plan import plan
 from validation.cli_score import score
+from validation.cli_selftest import selftest
 from validation.cli_sweep import sweep
 from xrdct.errors import InputError
 
@@ -238,6 +240,8 @@ app.command()(backends)
 app.command()(score)
 app.command()(budget)
 app.command()(sweep)
+app.command()(plan)
+app.command()(selftest)
 
 
 def _say(text: str, quiet: bool) -> None:

@@ -31,7 +31,7 @@ from validation.page import page, picture_url, write_safely
 from validation.report_fractions import HEADINGS, fraction_summary, fraction_table
 from validation.report_voxels import HEADINGS as VOXEL_HEADINGS
 from validation.report_voxels import second_lattice_summary, voxel_table
-from validation.report_words import count, duration, plain, score_table, summary
+from validation.report_words import count, duration, plain, score_table, summary, told_bound
 from validation.truth import Truth
 from xrdct.errors import InputError
 
@@ -84,6 +84,7 @@ def write_report(maps: Maps, *, truth: Truth, metrics: Mapping[str, Any], path: 
         summaries=[summary(phase, regions) for phase, regions in metrics["lattice"].items()],
         headings=headings,
         rows=rows,
+        bound=told_bound(metrics["bound"]) if "bound" in metrics else "",
         fraction_summary=fraction_summary(fractions),
         fraction_headings=HEADINGS,
         fraction_rows=fraction_table(fractions),

@@ -182,3 +182,14 @@ def _away_from_surfaces(eroded: Figures) -> str:
         f"({count(n)}), the bias is {milli(eroded['bias_A'])} mÅ and the RMS error "
         f"{milli(eroded['rms_A'])} mÅ."
     )
+
+
+def told_bound(bound: Mapping[str, Any]) -> str:
+    """Return a sentence about the error over the bound."""
+    if "refused" in bound:
+        return f"no bound was computed: {bound['refused']}"
+    return (
+        f"error over the Cramér–Rao bound of the reconstructed counts: "
+        f"{bound['error_over_bound']:.2f} (RMS of {bound['n_voxels']} interior voxels; the bound "
+        f"is {bound['bound_A'] * 1e3:.3f} mÅ)"
+    )

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from inverse.maps import Maps
+from validation.bounds import error_over_bound
 from validation.crystals import phase_name
+from validation.experiment import Experiment
 from validation.metrics import lattice_metrics, weight_fraction_metrics
 from validation.metrics_voxels import second_lattice_metrics, voxel_fraction_metrics
+from validation.report_words import told_bound
 from validation.steps import experiment_hash
 from validation.truth import Truth, with_masses
 from validation.truthfile import KnownTruth
@@ -59,7 +63,16 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
         "lattice": lattice,
         "weight_fraction": weight_fraction,
     }
-    return metrics | _of_voxels(maps, truth), truth
+    return metrics | _of_voxels(maps, truth) | _over_bound(maps, truth, experiment), truth
+
+
+def _over_bound(maps: Maps, truth: Truth, experiment: Experiment) -> dict[str, Any]:
+    """Return the error over the Cramér–Rao bound, or why there is none; empty without voxels."""
+    try:
+        found = error_over_bound(maps, truth, experiment)
+    except InputError as error:
+        return {"bound": {"refused": str(error)}}
+    return {} if found is None else {"bound": asdict(found)}
 
 
 def _of_voxels(maps: Maps, truth: Truth) -> dict[str, Any]:
@@ -95,6 +108,9 @@ def summary(metrics: dict[str, Any]) -> str:
     for phase, figures in metrics.get("weight_fraction_voxels", {}).items():
         by_voxel = _told_fraction(figures["interior"], of="voxel")
         lines.append(f"{phase}: weight fraction by voxel, {by_voxel}")
+    bound = metrics.get("bound")
+    if bound:
+        lines.append(told_bound(bound))
     second = metrics.get("second_lattice")
     if second:
         lines.append(

@@ -1,0 +1,188 @@
+"""What material outside the field of view adds to a voxel, by lattice parameter.
+
+The same as :mod:`validation.predicted_outside`, D p with D = F_cut − F_whole, for the material of
+every bin of lattice parameters by itself, so that whatever levers are asked for it is projected and
+filtered once. D is taken at the step of the coarse image of the whole slice, or the scan's where
+that is wider, between the same outermost offsets: it is smooth but for their nearest neighbours.
+
+A recipe that subtracts what a coarse scan shows outside leaves D (p − l ∗ p), l the line spread of
+the coarse scan, 1 − T in frequencies (:mod:`validation.predicted_transfer`): what it shows inside
+the view drops out of D. Where this fails: errors that the coarse scan has of its own, noise,
+undersampling and what falls between its offsets, which can be as large as what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft, rfft
+
+from forward.settings import Effects
+from inverse.filters import filter_matrix
+from phantoms.sample import Sample
+from validation.predicted_scene import Voxels
+from validation.predicted_shown import Mixture, between, bins_of
+from validation.predicted_slice import raster
+from validation.predicted_transfer import Transfer
+from xrdct.compiled import compiled, threaded
+from xrdct.instrument import Beam
+from xrdct.scan import Scan
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_MOST_PIXELS = 400
+_LAYER_UM = 0.5
+_ANGLES = 90
+_BIN_A = 4e-3
+"""A quarter of a narrow line's width: levers are linear over it to a few per cent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """The whole slice as points of material."""
+
+    x_um: Floats
+    y_um: Floats
+    lower: Ints
+    """Bin below the lattice parameter of each point."""
+    content: Floats
+    """Area of the refined phase in that bin and the next, and of further phases, µm²,
+    shape (point, 2 + phase)."""
+    a_A: Floats
+    """Of the bins."""
+    pixel_um: float
+    radius_um: float
+    """Of the sample."""
+
+    @property
+    def n_columns(self) -> int:
+        """Bins and further phases."""
+        return int(self.a_A.size + self.content.shape[1] - 2)
+
+
+def whole_of(sample: Sample, *, beam: Beam, effects: Effects, workers: int | None = None) -> Whole:
+    """Return the whole slice of a sample, coarsely."""
+    pixel_um = max(beam.width_um, sample.diameter_um / _MOST_PIXELS)
+    size = int(np.ceil(sample.diameter_um / pixel_um)) + 2
+    volume, moment, extra, _ = raster(
+        sample, size=size, pixel_um=pixel_um, layer_um=_LAYER_UM,
+        height_um=beam.height_um if effects.beam_size else 0.0, workers=workers,
+    )  # fmt: skip
+    amount = volume.sum(axis=2)
+    iy, ix = np.nonzero(amount + extra.sum(axis=2))
+    own = amount[iy, ix]
+    a_A = np.divide(moment.sum(axis=2)[iy, ix], own, out=np.zeros_like(own), where=own > 0.0)
+    bins_A = bins_of(a_A, spacing_A=_BIN_A)
+    lower, part = between(a_A, bins_A)
+    content = np.column_stack([own * (1.0 - part), own * part, extra[iy, ix]]) * pixel_um**2
+    place_um = (np.arange(size, dtype=np.float64) - 0.5 * (size - 1)) * pixel_um
+    return Whole(
+        place_um[ix], place_um[iy], lower, content, bins_A, pixel_um, 0.5 * sample.diameter_um
+    )
+
+
+def beyond(
+    whole: Whole,
+    voxels: Voxels,
+    *,
+    scan: Scan,
+    filter_name: str,
+    padding: str,
+    coarse: Transfer | None = None,
+) -> Mixture:
+    """Return what lies outside the view adds to the mixture that voxels show; may be negative.
+
+    ``coarse`` is the transfer function of a scan that was subtracted.
+    """
+    extent_um = 2.0 * float(scan.offsets_um[-1])
+    n_view = int(extent_um / max(scan.step_um, whole.pixel_um) + 1e-9) + 1
+    n_view = max(n_view, 2)
+    step_um = extent_um / (n_view - 1)
+    table = _filtered(whole, n_view, step_um, filter_name, padding, coarse)
+    found = np.zeros((voxels.x_um.size, table.shape[2]))
+    for angle, rows in zip(_angles(), table, strict=True):
+        across_um = voxels.x_um * np.cos(angle) + voxels.y_um * np.sin(angle)
+        place = np.clip(across_um / step_um + 0.5 * (n_view - 1), 0.0, n_view - 1.0)
+        before = np.minimum(np.floor(place).astype(np.int64), n_view - 2)
+        part = (place - before)[:, None]
+        found += (1.0 - part) * rows[before] + part * rows[before + 1]
+    found *= np.pi / _ANGLES
+    n_bins = whole.a_A.size
+    return Mixture(whole.a_A, found[:, :n_bins], found[:, n_bins:])
+
+
+@lru_cache(maxsize=8)
+def _filtered(
+    whole: Whole,
+    n_view: int,
+    step_um: float,
+    filter_name: str,
+    padding: str,
+    coarse: Transfer | None,
+) -> Floats:
+    """Return D p of every column, (angle, offset of the view, column)."""
+    around = int(np.ceil(whole.radius_um / step_um)) + 2
+    beyond_view = max(0, around - n_view // 2)
+    n_all = n_view + 2 * beyond_view
+    projected = np.zeros((_ANGLES, n_all, whole.n_columns))
+    angles = _angles()
+
+    def project(first: int, last: int) -> None:
+        _project(
+            whole.x_um / step_um, whole.y_um / step_um, whole.lower, whole.content / step_um,
+            np.cos(angles[first:last]), np.sin(angles[first:last]), whole.a_A.size,
+            projected[first:last],
+        )  # fmt: skip
+
+    threaded(project, _ANGLES, workers=None)
+    if coarse is not None:
+        projected = _less_shown(projected, step_um=step_um, coarse=coarse)
+    cut = filter_matrix(n_view, step_um=step_um, filter_name=filter_name, padding=padding)
+    all_of_it = filter_matrix(n_all, step_um=step_um, filter_name=filter_name, padding="zero")
+    difference = -all_of_it[beyond_view : beyond_view + n_view]
+    difference[:, beyond_view : beyond_view + n_view] += cut
+    return np.asarray(difference @ projected)
+
+
+def _less_shown(projected: Floats, *, step_um: float, coarse: Transfer) -> Floats:
+    """Return projections less what a coarse scan shows of them; offsets are the second axis."""
+    count = 2 * projected.shape[1]
+    missed = 1.0 - coarse.coherent(np.asarray(np.fft.rfftfreq(count, step_um), float))
+    spectrum = rfft(projected, count, axis=1) * missed[:, None]
+    return np.asarray(irfft(spectrum, count, axis=1)[:, : projected.shape[1]])
+
+
+def _angles() -> Floats:
+    return np.pi * np.arange(_ANGLES) / _ANGLES
+
+
+@compiled
+def _project(
+    x: Floats,
+    y: Floats,
+    lower: Ints,
+    content: Floats,
+    cosines: Floats,
+    sines: Floats,
+    n_bins: int,
+    projected: Floats,
+) -> None:
+    """Add the content of points to two offsets of every projection, by linear shares."""
+    middle = 0.5 * (projected.shape[1] - 1)
+    for angle in range(cosines.size):
+        table = projected[angle]
+        for i in range(x.size):
+            row = x[i] * cosines[angle] + y[i] * sines[angle] + middle
+            before = int(np.floor(row))
+            part = row - before
+            for side in range(2):
+                share = part if side else 1.0 - part
+                into = table[before + side]
+                into[lower[i]] += share * content[i, 0]
+                into[lower[i] + 1] += share * content[i, 1]
+                for phase in range(content.shape[1] - 2):
+                    into[n_bins + phase] += share * content[i, 2 + phase]

@@ -1,0 +1,1 @@
+"""Known cases through a pipeline, and which of the usual mistakes it makes."""
