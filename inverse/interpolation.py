@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inverse.geometry import pixel_positions
-from xrdct.compiled import compiled_fast
+from xrdct.compiled import compiled_fast, inlined_fast
 
 CHANNEL_BLOCK = 64
 """Channels handled together: a row of a block is four cache lines."""
@@ -75,7 +75,7 @@ def ray_table(angles_rad: Floats, *, weight: ArrayLike, narrowing: ArrayLike = 1
     return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float64)
 
 
-@compiled_fast
+@inlined_fast
 def _fill_taps(
     x: Floats,
     y: Floats,
@@ -104,7 +104,7 @@ def _fill_taps(
             right[a, p] = weight * max(0.0, 1.0 - (1.0 - fraction) * narrowing)
 
 
-@compiled_fast
+@inlined_fast
 def _add_pairs(
     block: Singles, start: NDArray[np.int32], left: Singles, right: Singles, total: Singles
 ) -> None:
@@ -131,7 +131,7 @@ def _add_pairs(
                 )
 
 
-@compiled_fast
+@inlined_fast
 def _add_squares(
     block: Singles, start: NDArray[np.int32], left: Singles, right: Singles, total: Singles
 ) -> None:
@@ -155,7 +155,7 @@ def _add_squares(
                 )
 
 
-@compiled_fast
+@inlined_fast
 def _spread_pairs(
     values: Singles, start: NDArray[np.int32], left: Singles, right: Singles, block: Singles
 ) -> None:

@@ -18,6 +18,8 @@ from threadpoolctl import ThreadpoolController
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
+_FAST = {"contract", "reassoc", "nsz"}
+
 
 def compiled(function: Kernel) -> Kernel:
     """Return ``function`` compiled for strict IEEE arithmetic (NaN stays NaN)."""
@@ -30,8 +32,18 @@ def compiled_fast(function: Kernel) -> Kernel:
     For sums over channels, which only vectorise when the order of additions is free. NaN and
     infinity keep their meaning: only ``contract``, ``reassoc`` and ``nsz`` are granted.
     """
-    flags = {"contract", "reassoc", "nsz"}
-    jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)
+    jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+    return cast(Kernel, jit(function))
+
+
+def inlined_fast(function: Kernel) -> Kernel:
+    """Return ``function`` for use in kernels of :func:`compiled_fast` alone, written into them.
+
+    A kernel that a process has compiled calls others as they stand alone, one from the cache as
+    they were compiled into it. With free order of additions the two differ in the last bits, so
+    that the first run on a machine would differ from all others.
+    """
+    jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, inline="always")
     return cast(Kernel, jit(function))
 
 
