@@ -86,7 +86,7 @@ def cell_paths(
         [
             _layer_shares(
                 cell, offsets_um=offsets_um, angle_rad=angle_rad, start_um=start, stop_um=stop,
-                profile=_height_profile(beam, tails), plane_um=plane_um,
+                nodes_um=nodes_um, profile=_height_profile(beam, tails), plane_um=plane_um,
             )
             for start, stop in zip(start_um, stop_um, strict=True)
         ]
@@ -145,22 +145,28 @@ def _layer_shares(
     angle_rad: float,
     start_um: Floats,
     stop_um: Floats,
+    nodes_um: Floats,
     profile: list[tuple[float, float]],
     plane_um: float,
 ) -> Floats:
-    """Return the share of the beam in each layer between two points of the ray.
+    """Return the share of the beam in each layer between two points of the ray, within a cell.
 
-    Shape (offset, cell, layer), or (1, 1, layer) where the layers are flat.
+    Layers are straight from node to node, for all circles alike: what an outer circle holds of a
+    layer is then never less than what one within it does. Shape (offset, cell, layer), or
+    (1, 1, layer) where the layers are flat.
     """
     levels_um = cell.interfaces_um - plane_um
     if cell.tilt_mrad == 0.0 and cell.sag_um == 0.0:
-        start_um = stop_um = np.zeros((1, 1))
-        offsets_um = np.zeros(1)
-    first_um, last_um = (
-        _rise_um(cell, offsets_um=offsets_um[:, None], along_um=s, angle_rad=angle_rad)[..., None]
-        + levels_um
-        for s in (start_um, stop_um)
-    )
+        first_um = last_um = levels_um[None, None]
+    else:
+        rise_um = _rise_um(
+            cell, offsets_um=offsets_um[:, None], along_um=nodes_um, angle_rad=angle_rad
+        )
+        slope = np.diff(rise_um, axis=1) / np.diff(nodes_um)
+        first_um, last_um = (
+            (rise_um[:, :-1] + slope * (s - nodes_um[:-1]))[..., None] + levels_um
+            for s in (start_um, stop_um)
+        )
     below = np.zeros(first_um.shape)
     for weight, sigma_um in profile:
         below += weight * _mean_normal(first_um / sigma_um, last_um / sigma_um)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -128,6 +128,7 @@ def test_particles_take_the_place_of_what_lies_between_them():
 
 
 @settings(max_examples=30, deadline=None)
+@example(tilt_mrad=62.0, sag_um=50.0, angle_rad=0.0, plane_um=0.0, share=0.0)
 @given(
     tilt_mrad=st.floats(0.0, 150.0),
     sag_um=st.floats(-50.0, 50.0),

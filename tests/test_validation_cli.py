@@ -182,9 +182,10 @@ def test_run_tells_one_line_per_phase_and_where_the_report_is(call, tmp_path):
     lines = out.splitlines()
     assert code == 0
     assert lines[0].startswith("LiMn2O4: interior ")
-    assert [line.split(",")[0] for line in lines[1:-1]] == [
+    assert [line.split(",")[0] for line in lines[1:-2]] == [
         f"{phase}: weight fraction" for phase in ("LiMn2O4", "Li2MnO3")
     ]
+    assert lines[-2].startswith("error over the Cramér–Rao bound of the reconstructed counts: ")
     assert lines[-1:] == [f"report: {tmp_path / 'out' / 'report.html'}"]
     steps = [line.removesuffix(" …") for line in err.splitlines()]
     assert steps == ["phantom", "simulate", "truth", "reconstruct", "refine"]

@@ -23,21 +23,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from forward.parallax import mean_scaling
-from forward.settings import Effects
 from inverse.recipe import Recipe
 from validation.bounds_fisher import bound, levers
 from validation.bounds_fractions import fraction_bound
 from validation.bounds_optics import Optics, prepare_optics
 from validation.experiment import Experiment
 from validation.predicted_beyond import Whole, beyond, whole_of
+from validation.predicted_fields import Field, fields_of
 from validation.predicted_grains import variance_per_path
-from validation.predicted_images import plain_waves
 from validation.predicted_levers import Levers, material_levers, slopes_of
 from validation.predicted_rays import RayTable, ray_table, squared_shares
 from validation.predicted_scene import Scene, Voxels, scene_of, voxels_of
 from validation.predicted_shown import Mixture, Spread, bins_of, resolution_um, spread_of
-from validation.predicted_streaks import Spectrum, distinct_angles, spectrum_of, streak_kernel
+from validation.predicted_streaks import distinct_angles, streak_kernel
 from validation.predicted_transfer import Transfer, transfer_of
 from validation.predicted_trimming import check_kept
 from validation.predicted_truncation import padding_of
@@ -50,8 +48,6 @@ Floats = NDArray[np.float64]
 _VOXELS, _NOISE_VOXELS = 240, 48
 """Looked at for biases, which few voxels at surfaces rule, and for noise, which is even."""
 _BIN_A = 1e-3
-_MOST_PIXELS = 640
-"""Along an edge of the images that spectra and parallax are taken of."""
 _NODES = 8
 """Distances from the axis at which streaks are worked out."""
 _HALF_TURN_DEG = 180.0
@@ -76,15 +72,6 @@ class Errors(NamedTuple):
     resolution_um: float
     n_voxels: int
     """Voxels of the region that there are."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Field:
-    """What a class of lattice parameters makes of the sample's image."""
-
-    displaced: Floats
-    """What parallax adds over a half turn, an image."""
-    spectrum: Spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +106,7 @@ class ManyScans:
     scene: Scene
     table: RayTable
     levers: Levers
-    fields: tuple[_Field, ...]
+    fields: tuple[Field, ...]
 
     def errors(
         self, scan: Scan, recipe: Recipe | None = None, *, coarse: Scan | None = None
@@ -205,7 +192,7 @@ def many_scans(
             scene=scene,
             table=table,
             levers=found,
-            fields=_fields(optics, scene, found, effects),
+            fields=fields_of(optics, scene, found, effects),
         )
 
 
@@ -227,51 +214,6 @@ def _some(scene: Scene, scan: Scan, region: str, most: int) -> Voxels:
             f"at steps of {scan.step_um:g} µm no voxel in view lies inside one particle"
         )
     return voxels
-
-
-def _fields(optics: Optics, scene: Scene, found: Levers, effects: Effects) -> tuple[_Field, ...]:
-    """Return the images of parallax and the spectra of every class."""
-    shrink = -(-scene.size // _MOST_PIXELS)
-    crop = max(0, (scene.size - _MOST_PIXELS) // 2)
-    inner = slice(crop, crop + min(scene.size, _MOST_PIXELS))
-    place_um = (np.arange(scene.size) - 0.5 * (scene.size - 1)) * scene.pixel_um
-    sample_um = 0.5 * scene.diameter_um
-    area_um2 = scene.pixel_um**2 * float(
-        np.sum(np.hypot(place_um[inner, None], place_um[None, inner]) <= sample_um)
-    )
-    fine = plain_waves(n=inner.stop - inner.start, pixel_um=scene.pixel_um)
-    coarse = plain_waves(n=scene.size // shrink, pixel_um=scene.pixel_um * shrink)
-    angles = optics.virtual.angles
-    per_um = mean_scaling(angles.two_theta_rad) * 1e-6 / angles.distance_m
-    made = []
-    for k in range(found.class_a_A.size):
-        shift = scene.amount * found.of(found.shift_A[k], scene.a_A)
-        shift += np.tensordot(found.extra_shift_A[k], scene.extra, axes=1)
-        slope = np.gradient(found.shift_A[k], found.a_A)
-        moving = scene.amount * found.of(slope, scene.a_A) * scene.a_A * per_um
-        displaced = np.zeros((0, 0))
-        if effects.parallax:
-            displaced = _enlarged(coarse.displaced(_shrunk(moving, shrink)), shrink, scene.size)
-        power = fine.power(shift[inner, inner])
-        made.append(_Field(displaced, spectrum_of(power, waves=fine, area_um2=area_um2)))
-    return tuple(made)
-
-
-def _shrunk(image: Floats, by: int) -> Floats:
-    """Return means over squares of pixels; what is left over at both ends goes."""
-    n = image.shape[0] // by
-    first = (image.shape[0] - n * by) // 2
-    part = image[first : first + n * by, first : first + n * by]
-    return np.asarray(part.reshape(n, by, n, by).mean(axis=(1, 3)))
-
-
-def _enlarged(image: Floats, by: int, size: int) -> Floats:
-    """Return an image of the old size, zero where pixels were left over."""
-    n = image.shape[0] * by
-    first = (size - n) // 2
-    large = np.zeros((size, size))
-    large[first : first + n, first : first + n] = np.repeat(np.repeat(image, by, 0), by, 1)
-    return large
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from validation.experiment import Experiment
 from validation.figures_style import png
 from validation.page import page, picture_url, write_safely
+from validation.plan.caveats import caveats
 from validation.plan.choice import front, over_limits, over_targets
 from validation.plan.figures import front_figure, terms_figure
 from validation.plan.plan import Plan
@@ -20,7 +21,6 @@ from validation.plan.wish import DATA, DOSE, FRACTION, TIME
 from validation.plan.words import (
     TERMS,
     amount,
-    caveats,
     neighbour_rows,
     scan_words,
     sentences,
