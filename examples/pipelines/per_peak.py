@@ -91,26 +91,26 @@ def filtered(sinogram: np.ndarray, angles_deg: np.ndarray) -> np.ndarray:
     """Return images (iy, ix, channel) by filtered back projection, NaN outside the circle.
 
     scikit-image draws rows against y, and takes place n // 2 to be on the axis: right for an odd
-    number of offsets; an even one is moved by half a step.
+    number of offsets. An even one is brought to the places between, and its images back from there,
+    each by the mean of neighbours.
     """
     _, n_offsets, n_channels = sinogram.shape
+    even = n_offsets % 2 == 0
     lines = sinogram
-    if n_offsets % 2 == 0:
-        lines = 0.5 * (sinogram[:, :-1] + sinogram[:, 1:])
+    if even:
+        wide = np.pad(sinogram, ((0, 0), (1, 1), (0, 0)), mode="edge")
+        lines = 0.5 * (wide[:, :-1] + wide[:, 1:])
     size = lines.shape[1]
     images = np.empty((size, size, n_channels))
     for channel in range(n_channels):
         image = iradon(lines[:, :, channel].T, theta=angles_deg, filter_name="ramp", circle=True)
         images[:, :, channel] = image[::-1]
-    position = np.arange(size) - 0.5 * (size - 1)
-    outside = np.hypot(position[:, None], position[None, :]) > 0.5 * (size - 1)
-    images[outside] = np.nan
-    if size == n_offsets:
-        return images
-    # The grid between the scan's own voxels: back to theirs by the nearest one.
-    padded = np.full((n_offsets, n_offsets, n_channels), np.nan)
-    padded[:size, :size] = images
-    return padded
+    if even:
+        images = 0.5 * (images[:-1] + images[1:])
+        images = 0.5 * (images[:, :-1] + images[:, 1:])
+    position = np.arange(n_offsets) - 0.5 * (n_offsets - 1)
+    images[np.hypot(position[:, None], position[None, :]) > 0.5 * (n_offsets - 1)] = np.nan
+    return images
 
 
 def net_area(image: np.ndarray) -> np.ndarray:
