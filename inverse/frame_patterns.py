@@ -91,6 +91,13 @@ def patterns_of_frames(
         frame, scan=frames.scan, beam=frames.beam, detector=frames.detector, geometry=geometry,
         recipe=recipe, flat=frames.flat_field, workers=workers, progress=progress,
     )  # fmt: skip
+    return raw_of_frames(frames, recipe=recipe, counts=counts, variance=variance)
+
+
+def raw_of_frames(
+    frames: FrameScan, *, recipe: Recipe, counts: Singles, variance: Singles
+) -> RawScan:
+    """Return the raw scan of integrated frames; counts and variance (angle, offset, channel)."""
     in_order: Mapping[str, Any] = {
         name: frames.in_raster_order(getattr(frames, name)).astype(float)
         for name in ("monitor", "transmitted", "encoder_offset_um", "elapsed_s")
@@ -100,7 +107,7 @@ def patterns_of_frames(
         scan=frames.scan,
         beam=frames.beam,
         detector=frames.detector,
-        geometry=geometry,
+        geometry=calibrated_geometry(frames.geometry, recipe),
         counts=counts,
         variance=variance,
         monitor=in_order["monitor"],

@@ -11,37 +11,22 @@ from inverse.maps import read_maps
 from inverse.reconstruct import filtered_back_projection
 from inverse.recover import recover
 from inverse.refine import LatticeModel, refine
-from phantoms.particle import Particle, RadialLaw
+from tests.gradient_particle import small
 from validation.bounds import error_over_bound, predict, region_bound
 from validation.bounds_fisher import bound, information, levers
 from validation.bounds_optics import prepare_optics
 from validation.bounds_raw import lengths_um
 from validation.bounds_rays import Places, projection_weights, uniform_variance
-from validation.experiment import Experiment, ParticleList
+from validation.experiment import ParticleList
 from validation.run import run
 from validation.steps import simulate
 from validation.truthfile import read_truth
 from xrdct.errors import InputError
-from xrdct.instrument import Beam, Geometry
+from xrdct.instrument import Beam
 from xrdct.scan import Scan
 
 SIGMAS = 5.73
 """Of a normal variable: passed by chance once in 1e8."""
-
-
-def small(**changes):
-    """A particle of 12 µm with a gradient, on few channels."""
-    particle = Particle(
-        centre_um=(2.0, 1.0, 0.0), diameter_um=12.0, x=RadialLaw(core=0.98, surface=0.90)
-    )
-    given = {
-        "sample": ParticleList(particles=(particle,)),
-        "scan": Scan(n_offsets=21, step_um=1.0, n_angles=48),
-        "beam": Beam(flux_per_s=1e9),
-        "geometry": Geometry(n_channels=400, two_theta_min_deg=2.5, two_theta_max_deg=9.0),
-        "seed": 411,
-    }
-    return Experiment(**(given | changes))
 
 
 @lru_cache(maxsize=1)

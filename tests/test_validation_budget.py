@@ -15,9 +15,9 @@ from phantoms.library import Electrode
 from validation.batch.disc import within_disc
 from validation.batch.processes import Processes
 from validation.batch.scan import outcomes_of
-from validation.batch.store import Store
+from validation.batch.store import Store, outcomes_folder
 from validation.batch.work import Outcome
-from validation.budget.budget import budget, outcomes_folder, question
+from validation.budget.budget import budget, question
 from validation.budget.cases import BARE, FULL, alone, left, off, one_by_one, work
 from validation.budget.collect import factors_of
 from validation.budget.evaluate import by_harm, evaluated

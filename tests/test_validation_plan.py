@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from phantoms.library import Electrode
-from phantoms.particle import Particle, RadialLaw
+from tests.gradient_particle import small
 from validation.batch.vary import all_varied
 from validation.bounds import predict
 from validation.check import dose_MGy, forecast
 from validation.cli import main
-from validation.experiment import Experiment, ParticleList, load_experiment
+from validation.experiment import load_experiment
 from validation.plan.choice import chosen, front
 from validation.plan.grid import Point, grid_of
 from validation.plan.plan import plan
@@ -32,24 +32,8 @@ from validation.predicted_transfer import Transfer
 from validation.predicted_trimming import pixels_of
 from validation.properties.experiment_toml import experiment_toml
 from xrdct.errors import InputError
-from xrdct.instrument import Beam, Geometry
 from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scan import Scan
-
-
-def small(**changes):
-    """A particle of 12 µm with a gradient, on few channels."""
-    particle = Particle(
-        centre_um=(2.0, 1.0, 0.0), diameter_um=12.0, x=RadialLaw(core=0.98, surface=0.90)
-    )
-    given = {
-        "sample": ParticleList(particles=(particle,)),
-        "scan": Scan(n_offsets=21, step_um=1.0, n_angles=48),
-        "beam": Beam(flux_per_s=1e9),
-        "geometry": Geometry(n_channels=400, two_theta_min_deg=2.5, two_theta_max_deg=9.0),
-        "seed": 411,
-    }
-    return Experiment(**(given | changes))
 
 
 @lru_cache(maxsize=1)

@@ -13,12 +13,12 @@ from validation.predicted_images import waves
 from validation.predicted_outside import outside_of
 from validation.predicted_streaks import Spectrum, distinct_angles, spectrum_of, streak_variance
 from validation.predicted_transfer import Transfer
-from validation.predicted_truncation import mean_error
 from xrdct.instrument import Beam
 from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scan import Scan
 
 THIN = Transfer((), step_um=1.0)
+THIN_BEAM = {"beam": Beam(), "effects": Effects(beam_size=False)}
 
 
 def blobs(rng, *, n, radius_um):
@@ -176,7 +176,8 @@ def test_truncation_is_that_of_a_reconstructed_disc():
         np.tile(chord, (100, 1))[:, :, None], angles_rad=scan.angles_rad, step_um=1.0
     ).values[20, 20:, 0]
     radius = np.arange(18.0)
-    found = mean_error(radius, scan=scan, recipe=Recipe(), sample_radius_um=80.0)
+    outside = outside_of(disc(160.0), scan=scan, **THIN_BEAM, recipe=Recipe())
+    found = outside.added(outside.amount / outside.amount.max(), x_um=radius, y_um=0.0 * radius)
     assert found == pytest.approx(image[:18] - 1.0, abs=2e-3)
     assert np.all(found < -0.03)  # edge values understate what lies outside
 
@@ -184,10 +185,14 @@ def test_truncation_is_that_of_a_reconstructed_disc():
 def test_no_truncation_in_view_or_where_it_is_mended():
     # Limit and definition.
     scan = Scan(n_offsets=41, step_um=1.0, n_angles=100)
-    radius = np.arange(15.0)
-    assert not mean_error(radius, scan=scan, recipe=Recipe(), sample_radius_um=20.0).any()
+    assert outside_of(disc(40.0), scan=scan, **THIN_BEAM, recipe=Recipe()) is None
     mended = Recipe(truncation=Truncation(method="complete"))
-    assert not mean_error(radius, scan=scan, recipe=mended, sample_radius_um=80.0).any()
+    assert outside_of(disc(160.0), scan=scan, **THIN_BEAM, recipe=mended) is None
+
+
+def disc(diameter_um):
+    """A particle of that diameter on the axis, cut through its middle."""
+    return Sample((Particle(centre_um=(0.0, 0.0, 0.0), diameter_um=diameter_um, x=0.9),))
 
 
 def test_what_lies_outside_is_what_the_reconstruction_gains():
@@ -203,9 +208,7 @@ def test_what_lies_outside_is_what_the_reconstruction_gains():
         )
     )
     scan = Scan(n_offsets=41, step_um=1.0, n_angles=90)
-    outside = outside_of(
-        sample, scan=scan, beam=Beam(), effects=Effects(beam_size=False), recipe=Recipe()
-    )
+    outside = outside_of(sample, scan=scan, **THIN_BEAM, recipe=Recipe())
     centres = sample.centres_um
     wide = Scan(n_offsets=141, step_um=1.0, n_angles=90)
     sinogram = np.zeros((90, 141))

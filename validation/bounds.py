@@ -12,7 +12,7 @@
     streaks      scatter by too few angles (:mod:`validation.predicted_streaks`)
     blur         bias by the beam's width and the interpolation between offsets
     parallax     bias by places along the beam (both :mod:`validation.predicted_images`)
-    truncation   bias by what lies outside the view (:mod:`validation.predicted_truncation`)
+    truncation   bias by what lies outside the view (:mod:`validation.predicted_outside`)
 
 Scatter adds in squares, biases add with their signs, voxel by voxel. :func:`error_over_bound` puts
 measured maps beside the noise.
@@ -35,7 +35,7 @@ from validation.bounds_counted import count_rays
 from validation.bounds_fisher import bound, levers
 from validation.bounds_fractions import fraction_bound
 from validation.bounds_optics import Optics, prepare_optics
-from validation.bounds_rays import Places
+from validation.bounds_rays import Places, refuse_interlaced
 from validation.experiment import Experiment
 from validation.predicted_grains import variance_per_path
 from validation.predicted_levers import material_levers, slopes_of
@@ -267,8 +267,7 @@ def error_over_bound(
         raise InputError(
             f"maps of {maps.a_A.shape} voxels cannot be compared with a truth of {truth.a_A.shape}"
         )
-    if experiment.scan.interlaced:
-        raise InputError("bounds are for scans that are not interlaced: scan.interlaced is true")
+    refuse_interlaced(experiment.scan)
     if (maps.scan.n_offsets, maps.scan.step_um) != (
         experiment.scan.n_offsets,
         experiment.scan.step_um,

@@ -15,7 +15,6 @@ from validation.bounds_optics import Optics
 from validation.bounds_raw import lengths_um, ray_information
 from validation.bounds_rays import Places, angles_looked_at, projection_weights
 from validation.predicted_trimming import check_kept
-from validation.predicted_truncation import padding_of
 from xrdct.compiled import single_threaded_algebra
 from xrdct.scan import Scan
 
@@ -65,7 +64,7 @@ def _counted(optics: Optics, places: Places, scan: Scan, a_A: Floats, amount: Fl
     chosen = angles_looked_at(scan).size
     repeats = chosen / scan.n_angles
     for line, weights in projection_weights(
-        places, scan=scan, filter_name=recipe.reconstruction.filter, padding=padding_of(recipe)
+        places, scan=scan, filter_name=recipe.reconstruction.filter, padding=recipe.padding
     ):
         rays = optics.rays(scan, line)
         variance += weights**2 @ rays.line_variance

@@ -82,8 +82,7 @@ def projection_weights(
 
     Raises InputError for an interlaced scan.
     """
-    if scan.interlaced:
-        raise InputError("bounds are for scans that are not interlaced: scan.interlaced is true")
+    refuse_interlaced(scan)
     matrix = filter_matrix(
         scan.n_offsets, step_um=scan.step_um, filter_name=filter_name, padding=padding
     )
@@ -92,6 +91,12 @@ def projection_weights(
     for line in chosen:
         hit = hits(places, scan=scan, angle_rad=float(scan.angles_rad[line]))
         yield int(line), shares[line] * (hit @ matrix)
+
+
+def refuse_interlaced(scan: Scan) -> None:
+    """Raise InputError for an interlaced scan."""
+    if scan.interlaced:
+        raise InputError("bounds are for scans that are not interlaced: scan.interlaced is true")
 
 
 def hits(places: Places, *, scan: Scan, angle_rad: float) -> Floats:

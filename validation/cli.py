@@ -6,12 +6,13 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from validation.cli_backends import backends
 from validation.cli_budget import budget
+from validation.cli_options import ExperimentFile, Folder, Mode, Quiet, Reseed, Threads
 from validation.cli_plan import plan
 from validation.cli_score import score
 from validation.cli_selftest import selftest
@@ -25,22 +26,6 @@ app = typer.Typer(
     help="Digital twin of X-ray diffraction computed tomography: simulate, recover, validate.",
 )
 
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", show_default=False)]
-Seed = Annotated[
-    int | None,
-    typer.Option(min=0, help="Reseed packing, composition and noise.", show_default=False),
-]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")
-]
-Mode = Annotated[
-    Literal["patterns", "frames"] | None,
-    typer.Option(
-        help="Simulate channels of 2θ, or every pixel of the detector.",
-        show_default="that of the experiment",
-    ),
-]  # fmt: skip
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace results that are already there.")]
 RecipeFile = Annotated[
     Path | None,
@@ -50,9 +35,6 @@ RecipeFile = Annotated[
         "applies to frames; patterns have been integrated.",
     ),
 ]  # fmt: skip
-Folder = Annotated[
-    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")
-]
 Progress = Callable[[str, float], None]
 
 
@@ -65,8 +47,8 @@ def run(
     keep_frames: Annotated[
         bool, typer.Option("--keep-frames", help="Write frames to disk, in frame mode.")
     ] = False,
-    seed: Seed = None,
-    workers: Workers = None,
+    seed: Reseed = None,
+    workers: Threads = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -97,8 +79,8 @@ def simulate(
         Path | None, typer.Option(metavar="TRUTH.h5", help="Also write the truth.")
     ] = None,
     mode: Mode = None,
-    seed: Seed = None,
-    workers: Workers = None,
+    seed: Reseed = None,
+    workers: Threads = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -132,7 +114,7 @@ def recover(
         Path, typer.Option("-o", "--output", metavar="MAPS.h5", help="File for the maps.")
     ],
     recipe: RecipeFile = None,
-    workers: Workers = None,
+    workers: Threads = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -167,7 +149,7 @@ def integrate(
         Path, typer.Option("-o", "--output", metavar="PATTERNS.h5", help="File for the patterns.")
     ],
     recipe: RecipeFile = None,
-    workers: Workers = None,
+    workers: Threads = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -213,7 +195,7 @@ def validate(
 
 
 @app.command()
-def check(experiment: ExperimentFile, seed: Seed = None) -> None:
+def check(experiment: ExperimentFile, seed: Reseed = None) -> None:
     """Tell what an experiment costs and what may go wrong, without simulating it."""
     from validation.check import forecast
     from validation.experiment import load_experiment

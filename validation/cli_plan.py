@@ -7,11 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from validation.cli_budget import Dask, Processes, Tenths, workforce
+from validation.cli_options import (
+    Analysis,
+    Dask,
+    ExperimentFile,
+    Processes,
+    Quiet,
+    Tenths,
+    workforce,
+)
 
 
 def plan(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", show_default=False)],
+    experiment: ExperimentFile,
     vary: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,13 +48,7 @@ def plan(
     region: Annotated[
         Literal["interior", "eroded"], typer.Option(help="Voxels whose errors count.")
     ] = "interior",
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe", metavar="RECIPE.toml", show_default="that of the experiment",
-            help="How to analyse. Its integration applies to frames.",
-        ),
-    ] = None,
+    recipe: Analysis = None,
     verify: Annotated[
         int, typer.Option(min=0, help="Simulate the pick and neighbours, so many in all.")
     ] = 0,
@@ -65,20 +67,20 @@ def plan(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a plan that is already there.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Recommend the scan that reaches a target in the least beam time, without simulating.
 
     With --verify the pick and its neighbours are simulated, and compared with what was predicted.
     """
-    from validation.batch.store import Store
+    from validation.batch.store import Store, outcomes_folder
     from validation.batch.vary import all_varied
     from validation.budget.cases import with_recipe
     from validation.experiment import load_experiment, load_recipe
     from validation.outputs import check_outputs
     from validation.plan.plan import plan as planned
     from validation.plan.plan import with_verification
-    from validation.plan.report import PlanFiles, outcomes_folder, terminal, write_plan
+    from validation.plan.report import PlanFiles, terminal, write_plan
     from validation.plan.wish import Wish, read_limits, read_targets
     from xrdct.errors import InputError
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from validation.cli_options import ExperimentFile, Folder, Quiet, Reseed, Threads
+
 _TIME = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>s|min|h)?")
 _SECONDS = {None: 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -21,10 +23,8 @@ def score(
             "step of ours replaced: integrate=, reconstruct= or refine= with a function.",
         ),
     ],
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")
-    ],
+    experiment: ExperimentFile,
+    output: Folder,
     recipe: Annotated[
         Path | None,
         typer.Option(
@@ -47,17 +47,12 @@ def score(
             show_default="that of the experiment",
         ),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Reseed packing, composition and noise.", show_default=False),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")
-    ] = None,
+    seed: Reseed = None,
+    workers: Threads = None,
     force: Annotated[
         bool, typer.Option("--force", help="Run pipelines again that have been scored.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Score pipelines side by side on one simulated scan.
 

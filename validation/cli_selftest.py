@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from validation.cli_options import Quiet, Threads
 from validation.cli_score import duration_s
 
 if TYPE_CHECKING:
@@ -58,20 +59,18 @@ def selftest(
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")
-    ] = None,
+    workers: Threads = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file that is already there.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Ask a pipeline for the usual mistakes, on small known cases, and name those it makes.
 
     Exit code 0: all checks are passed, or every planted mistake is caught and named. 1: they are
     not. 2: wrong arguments.
     """
-    from validation.outputs import check_outputs
+    from validation.outputs import check_outputs, write_safely
     from validation.pipelines.sandbox import Limits
     from validation.pipelines.sources import read_pipeline
     from validation.selftest.run import OWN, Bench, self_test
@@ -98,7 +97,7 @@ def selftest(
             good = _shown(asked, found, quiet=quiet)
             result = {asked.text: found}
     if output is not None:
-        output.write_text(json.dumps(_record(result, seed, mode, good), indent=1), encoding="utf-8")
+        write_safely(output, json.dumps(_record(result, seed, mode, good), indent=1).encode())
     if not good:
         raise typer.Exit(1)
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from validation.cli_budget import Dask, Processes, Tenths, workforce
+from validation.cli_options import Analysis, Dask, Folder, Mode, Processes, Quiet, Tenths, workforce
 
 
 def sweep(
     table: Annotated[
         Path, typer.Argument(metavar="TABLE.toml|EXPERIMENT.toml", show_default=False)
     ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")
-    ],
+    output: Folder,
     vary: Annotated[
         list[str] | None,
         typer.Option(
@@ -25,37 +23,24 @@ def sweep(
             "from 0.5 to 4), with :log behind it by equal factors. Of several, all combinations.",
         ),
     ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe", metavar="RECIPE.toml", show_default="that of the experiment",
-            help="How to analyse. Its integration applies to frames.",
-        ),
-    ] = None,
+    recipe: Analysis = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Seeds of every combination.", show_default="1")
     ] = None,
-    mode: Annotated[
-        Literal["patterns", "frames"] | None,
-        typer.Option(
-            help="Simulate channels of 2θ, or every pixel of the detector.",
-            show_default="that of the experiment",
-        ),
-    ] = None,
+    mode: Mode = None,
     workers: Processes = None,
     dask: Dask = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a table that is already there.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Simulate, recover and score every combination of some values; write sweep.csv.
 
     Interrupted, the same command goes on where it was.
     """
-    from validation.batch.store import Store
+    from validation.batch.store import Store, outcomes_folder
     from validation.batch.vary import all_varied
-    from validation.budget.budget import outcomes_folder
     from validation.outputs import check_outputs
     from validation.sweep import read_sweep, run_sweep
     from validation.sweep_table import SweepFiles, terminal_table, write_sweep

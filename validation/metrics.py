@@ -147,15 +147,23 @@ def _fraction_figures(
     }
     if value.size == 0:
         return figures
+    return figures | error_figures(
+        value, expected, esd_noise=table.weight_fraction_esd_noise[recovered, column],
+        esd_total=table.weight_fraction_esd_total[recovered, column],
+    )  # fmt: skip
+
+
+def error_figures(
+    value: Floats, expected: Floats, *, esd_noise: Floats, esd_total: Floats
+) -> dict[str, float]:
+    """Return how far weight fractions are from the true ones, all of one shape."""
     error = value - expected
-    figures |= {
+    figures = {
         "true_mean": float(np.mean(expected)),
         "bias": float(np.mean(error)),
         "rms": float(np.sqrt(np.mean(error**2))),
         "robust_sigma": robust_sigma(error),
     }
-    esd_total = table.weight_fraction_esd_total[recovered, column]
-    esd_noise = table.weight_fraction_esd_noise[recovered, column]
     if np.all(esd_noise > 0.0):  # of a single phase nothing can be wrong
         figures |= {
             "mean_z": float(np.mean(error / esd_total)),

@@ -15,7 +15,12 @@ from inverse.maps import Maps
 from inverse.refine import Status
 from inverse.voxel_maps import PhaseMaps, RietveldMaps, SecondLatticeMaps, SubstanceMaps
 from validation.crystals import phase_name
-from validation.metrics import check_grids, masses_by_name, named_crystals, robust_sigma
+from validation.metrics import (
+    check_grids,
+    error_figures,
+    masses_by_name,
+    named_crystals,
+)
 from validation.truth import Truth
 
 Floats = NDArray[np.float64]
@@ -67,21 +72,10 @@ def _figures(substance: SubstanceMaps, true: Floats, asked: Bools) -> dict[str, 
     }
     if not recovered.any():
         return figures
-    error = (substance.weight_fraction - true)[recovered]
-    figures |= {
-        "true_mean": float(np.mean(true[recovered])),
-        "bias": float(np.mean(error)),
-        "rms": float(np.sqrt(np.mean(error**2))),
-        "robust_sigma": robust_sigma(error),
-    }
-    esd_noise, esd_total = substance.esd_noise[recovered], substance.esd_total[recovered]
-    if np.all(esd_noise > 0.0):  # of a single phase nothing can be wrong
-        figures |= {
-            "mean_z": float(np.mean(error / esd_total)),
-            "std_z": float(np.std(error / esd_total)),
-            "std_z_noise": float(np.std(error / esd_noise)),
-        }
-    return figures
+    return figures | error_figures(
+        substance.weight_fraction[recovered], true[recovered],
+        esd_noise=substance.esd_noise[recovered], esd_total=substance.esd_total[recovered],
+    )  # fmt: skip
 
 
 def second_lattice_metrics(maps: Maps, truth: Truth) -> dict[str, Any]:

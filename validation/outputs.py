@@ -45,3 +45,14 @@ def check_outputs(paths: Collection[Path], *, force: bool, inputs: Iterable[Path
         taken.add(path.resolve())
     for folder in {path.parent for path in paths}:
         prepare_folder(folder)
+
+
+def write_safely(path: Path, content: bytes) -> None:
+    """Write a file, and its folder where there is none; it gets its name only when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

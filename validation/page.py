@@ -1,10 +1,8 @@
-"""Pages of results: one self-contained HTML file each, written whole or not at all."""
+"""Pages of results: one self-contained HTML file each."""
 
 from __future__ import annotations
 
 import base64
-import os
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,14 +20,3 @@ def page(template: str, **values: Any) -> bytes:
 def picture_url(png: bytes) -> str:
     """Return a picture as an address that holds all of it."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def write_safely(path: Path, content: bytes) -> None:
-    """Write a file, and its folder where there is none; it gets its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -9,8 +9,10 @@ F_whole being the filter on offsets that reach over the whole sample. Back proje
 but near the rim of the view, where the kernel −1/(π² k²) is steep. p is that of a coarse image of
 the whole slice, at some of the angles: the rays in view, and with them the streaks, drop out.
 
-The mean of it over a uniform disc is the closed form of :mod:`validation.predicted_truncation`,
-which also says where all of this fails.
+Source: Natterer, *The Mathematics of Computerized Tomography*, ch. VI, on the interior problem;
+derived here for the discrete filter. Where this fails: where the recipe completes projections or
+subtracts what a coarse scan shows, it is taken for mended; what such a correction leaves of single
+particles outside is in the streaks.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ from inverse.filters import filter_matrix
 from inverse.recipe import Recipe
 from phantoms.sample import Sample
 from validation.predicted_slice import raster
-from validation.predicted_truncation import padding_of
 from xrdct.instrument import Beam
 from xrdct.scan import Scan
 
@@ -87,7 +88,7 @@ def outside_of(
     beyond = max(0, beyond - scan.n_offsets // 2)
     name = recipe.reconstruction.filter
     cut = filter_matrix(
-        scan.n_offsets, step_um=scan.step_um, filter_name=name, padding=padding_of(recipe)
+        scan.n_offsets, step_um=scan.step_um, filter_name=name, padding=recipe.padding
     )
     whole = filter_matrix(
         scan.n_offsets + 2 * beyond, step_um=scan.step_um, filter_name=name, padding="zero"

@@ -38,7 +38,6 @@ from validation.predicted_shown import Mixture, Spread, bins_of, resolution_um, 
 from validation.predicted_streaks import distinct_angles, streak_kernel
 from validation.predicted_transfer import Transfer, transfer_of
 from validation.predicted_trimming import check_kept
-from validation.predicted_truncation import padding_of
 from xrdct.compiled import single_threaded_algebra
 from xrdct.errors import InputError
 from xrdct.scan import Scan
@@ -201,7 +200,7 @@ def _means(recipe: Recipe, coarse: Scan | None = None) -> _Means:
     subtracted = coarse is not None and method == "coarse"
     return _Means(
         filter_name=recipe.reconstruction.filter,
-        padding=padding_of(recipe),
+        padding=recipe.padding,
         mended=method != "none" and not subtracted,
         coarse_step_um=coarse.step_um if coarse is not None and subtracted else None,
     )

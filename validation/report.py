@@ -27,9 +27,9 @@ from validation.figures import (
 from validation.figures_fractions import fractions_figure
 from validation.figures_phases import phases_figure, second_lattice_figure
 from validation.figures_style import png
-from validation.page import page, picture_url, write_safely
+from validation.outputs import write_safely
+from validation.page import page, picture_url
 from validation.report_fractions import HEADINGS, fraction_summary, fraction_table
-from validation.report_voxels import HEADINGS as VOXEL_HEADINGS
 from validation.report_voxels import second_lattice_summary, voxel_table
 from validation.report_words import count, duration, plain, score_table, summary, told_bound
 from validation.truth import Truth
@@ -86,9 +86,9 @@ def write_report(maps: Maps, *, truth: Truth, metrics: Mapping[str, Any], path: 
         rows=rows,
         bound=told_bound(metrics["bound"]) if "bound" in metrics else "",
         fraction_summary=fraction_summary(fractions),
-        fraction_headings=HEADINGS,
+        fraction_headings=("regions", *HEADINGS),
         fraction_rows=fraction_table(fractions),
-        voxel_headings=VOXEL_HEADINGS,
+        voxel_headings=("voxels", *HEADINGS),
         voxel_rows=voxel_table(metrics.get("weight_fraction_voxels", {})),
         second_lattice=second_lattice_summary(metrics.get("second_lattice", {})),
         statuses=_statuses(maps, truth),

@@ -25,7 +25,6 @@ class FractionRow(NamedTuple):
 
 
 HEADINGS = (
-    "regions",
     "not recovered",
     "true mean (%)",
     "bias (%)",
@@ -34,8 +33,8 @@ HEADINGS = (
     "std of error / stated uncertainty",
     "std of error / counting-noise uncertainty",
 )
+"""Of all columns but the first, the number of regions or voxels."""
 _KEYS = (
-    ("n_regions", 0),
     ("n_not_recovered", 0),
     ("true_mean", 100),
     ("bias", 100),
@@ -51,18 +50,23 @@ def fraction_table(fractions: Mapping[str, Mapping[str, Any]]) -> list[FractionR
     """Return the rows of ``metrics["weight_fraction"]``: of each phase all regions, then shells."""
     rows = []
     for phase, figures in fractions.items():
-        rows.append(FractionRow(phase, "all", _cells(figures["all"])))
+        rows.append(FractionRow(phase, "all", fraction_cells(figures["all"], of="regions")))
         for shell, its in figures["shells"].items():
-            rows.append(FractionRow("", f"depth {shell.replace(' um', ' µm')}", _cells(its)))
+            rows.append(
+                FractionRow(
+                    "", f"depth {shell.replace(' um', ' µm')}", fraction_cells(its, of="regions")
+                )
+            )
     return rows
 
 
-def _cells(figures: Figures) -> list[str]:
+def fraction_cells(figures: Figures, *, of: str) -> list[str]:
+    """Return the numbers of one line, the first how many ``of`` (regions or voxels) there are."""
     return [
         MISSING if key not in figures
         else count(figures[key]) if factor == 0
         else plain(factor * figures[key])
-        for key, factor in _KEYS
+        for key, factor in ((f"n_{of}", 0), *_KEYS)
     ]  # fmt: skip
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from validation.report_words import MISSING, count, milli, plain
+from validation.report_fractions import fraction_cells
+from validation.report_words import count, milli, plain
 
 Figures = Mapping[str, Any]
 
@@ -18,45 +19,13 @@ class VoxelRow(NamedTuple):
     values: list[str]
 
 
-HEADINGS = (
-    "voxels",
-    "not recovered",
-    "true mean (%)",
-    "bias (%)",
-    "RMS error (%)",
-    "robust σ (%)",
-    "std of error / stated uncertainty",
-    "std of error / counting-noise uncertainty",
-)
-_KEYS = (
-    ("n_voxels", 0),
-    ("n_not_recovered", 0),
-    ("true_mean", 100),
-    ("bias", 100),
-    ("rms", 100),
-    ("robust_sigma", 100),
-    ("std_z", 1),
-    ("std_z_noise", 1),
-)
-"""Keys of the figures, each with what it is multiplied by; 0 for counts."""
-
-
 def voxel_table(fractions: Mapping[str, Mapping[str, Figures]]) -> list[VoxelRow]:
     """Return the rows of ``metrics["weight_fraction_voxels"]``: each phase, interior and eroded."""
     return [
-        VoxelRow(phase if first else "", where, _cells(regions[where]))
+        VoxelRow(phase if first else "", where, fraction_cells(regions[where], of="voxels"))
         for phase, regions in fractions.items()
         for first, where in ((True, "interior"), (False, "eroded"))
     ]
-
-
-def _cells(figures: Figures) -> list[str]:
-    return [
-        MISSING if key not in figures
-        else count(figures[key]) if factor == 0
-        else plain(factor * figures[key])
-        for key, factor in _KEYS
-    ]  # fmt: skip
 
 
 def second_lattice_summary(figures: Figures) -> list[str]:

@@ -16,6 +16,7 @@ from validation.crystals import phase_name
 from validation.experiment import Experiment
 from validation.metrics import lattice_metrics, weight_fraction_metrics
 from validation.metrics_voxels import second_lattice_metrics, voxel_fraction_metrics
+from validation.outputs import write_safely
 from validation.report_words import told_bound
 from validation.steps import experiment_hash
 from validation.truth import Truth, with_masses
@@ -38,6 +39,7 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
     lattice = {phase_name(maps.phase): lattice_metrics(maps, truth)}
     truth = with_masses(truth, folder=experiment.folder)
     weight_fraction = weight_fraction_metrics(maps, truth)
+    further = _of_voxels(maps, truth) | _over_bound(maps, truth, experiment)
     timing = {
         "phantom": known.timing_s.get("phantom", 0.0),
         "simulate": known.timing_s.get("simulate", 0.0),
@@ -63,7 +65,7 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
         "lattice": lattice,
         "weight_fraction": weight_fraction,
     }
-    return metrics | _of_voxels(maps, truth) | _over_bound(maps, truth, experiment), truth
+    return metrics | further, truth
 
 
 def _over_bound(maps: Maps, truth: Truth, experiment: Experiment) -> dict[str, Any]:
@@ -92,9 +94,7 @@ def peak_memory_MB() -> float:
 
 def write_metrics(metrics: dict[str, Any], path: Path) -> None:
     """Write metrics as JSON; the file gets its name only when complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_safely(path, (json.dumps(metrics, indent=1, allow_nan=False) + "\n").encode())
 
 
 def summary(metrics: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from validation.batch.work import Outcome
+from validation.outputs import write_safely
 from validation.sweep import Row, Sweep
 
 SCHEMA = "xrdct-twin sweep 1"
@@ -74,8 +75,9 @@ def write_sweep(sweep: Sweep, rows: Sequence[Row], files: SweepFiles) -> None:
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
-    _write(files.csv, text.getvalue())
-    _write(files.json, json.dumps(told, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_safely(files.csv, text.getvalue().encode())
+    content = json.dumps(told, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_safely(files.json, content.encode())
 
 
 def terminal_table(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
@@ -91,9 +93,3 @@ def terminal_table(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
     n_aligned = len(heads)
     widths = [max(len(row[i]) for row in body if len(row) == n_aligned) for i in range(n_aligned)]
     return ["  ".join(t.ljust(w) for t, w in zip(row, widths, strict=False)) for row in body]
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

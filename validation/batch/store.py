@@ -42,3 +42,8 @@ class Store:
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"
+
+
+def outcomes_folder(folder: Path) -> Path:
+    """Return where outcomes are kept below a folder of results."""
+    return folder / "outcomes"

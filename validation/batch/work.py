@@ -17,6 +17,7 @@ from typing import Any
 
 from inverse.recipe import Recipe
 from validation.experiment import Experiment
+from xrdct.spec import Spec
 
 OWN = "own"
 """Label of the recipe that the experiment itself holds."""
@@ -91,15 +92,20 @@ def code_fingerprint() -> str:
 
 def _crystal_files(experiment: Experiment, recipe: Recipe | None) -> dict[str, str]:
     """Return hashes of the CIF files that are named, by name; what is missing is told later."""
-    tables = [experiment.model_dump(mode="json")]
-    if recipe is not None:
-        tables.append(recipe.model_dump(mode="json"))
     found = {}
-    for name in {text for table in tables for text in _texts(table) if text.endswith(".cif")}:
+    for name in named_crystals(experiment, *([recipe] if recipe is not None else [])):
         path = experiment.folder / name
         if path.is_file():
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def named_crystals(*specs: Spec) -> set[str]:
+    """Return the CIF files that experiments and recipes name."""
+    return {
+        text for spec in specs for text in _texts(spec.model_dump(mode="json"))
+        if text.endswith(".cif")
+    }  # fmt: skip
 
 
 def _texts(table: Any) -> Iterator[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from inverse.recipe import Recipe
@@ -119,8 +118,3 @@ def _origin(asked: Question) -> dict[str, Any]:
         "reduced": {"factor": smaller.factor, "told": smaller.told()},
         "scan": smaller.experiment.scan.model_dump(mode="json"),
     }
-
-
-def outcomes_folder(folder: Path) -> Path:
-    """Return where a budget or a sweep keeps what is done."""
-    return folder / "outcomes"

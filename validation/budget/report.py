@@ -17,7 +17,8 @@ from validation.budget.words import (
     sentences,
 )
 from validation.figures_style import png
-from validation.page import page, picture_url, write_safely
+from validation.outputs import write_safely
+from validation.page import page, picture_url
 from validation.report_words import count
 from xrdct.errors import InputError
 

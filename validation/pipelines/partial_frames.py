@@ -7,23 +7,23 @@ times what brings it there); NaN where a channel has no pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.frame_patterns import calibrated_geometry
+from inverse.frame_patterns import calibrated_geometry, raw_of_frames
 from inverse.recipe import Recipe
 from validation.integrated_files import chosen_recipe
 from validation.outputs import other_scan_path
 from validation.pipelines.offered import offered
 from xrdct.errors import InputError
-from xrdct.framefile import FrameScan, is_frame_scan, read_frame_scan
+from xrdct.framefile import is_frame_scan, read_frame_scan
 from xrdct.instrument import ring_acceptance
 from xrdct.ponifile import write_poni
-from xrdct.rawfile import RawScan, Readings
+from xrdct.rawfile import RawScan
 
 Singles = NDArray[np.float32]
 Step = Callable[..., Any]
@@ -72,7 +72,9 @@ def integrated_by(
         raise InputError("integrate returned no channel that is a number in every frame")
     values[:, missing] = variances[:, missing] = np.nan
     cube = (frames.scan.n_angles, frames.scan.n_offsets, geometry.n_channels)
-    return _raw(frames, chosen, values.reshape(cube), variances.reshape(cube))
+    return raw_of_frames(
+        frames, recipe=chosen, counts=values.reshape(cube), variance=variances.reshape(cube)
+    )
 
 
 def others_integrated_by(
@@ -104,26 +106,3 @@ def _pattern(result: Any, n_channels: int) -> tuple[Singles, Singles]:
     if np.nanmin(variance, initial=0.0) < 0.0:
         raise InputError("integrate returned a negative variance")
     return value, variance
-
-
-def _raw(frames: FrameScan, recipe: Recipe, counts: Singles, variance: Singles) -> RawScan:
-    in_order: Mapping[str, Any] = {
-        name: frames.in_raster_order(getattr(frames, name)).astype(float)
-        for name in ("monitor", "transmitted", "encoder_offset_um", "elapsed_s")
-    }
-    rotation = frames.in_raster_order(frames.encoder_rotation_rad).astype(float)
-    return RawScan(
-        scan=frames.scan,
-        beam=frames.beam,
-        detector=frames.detector,
-        geometry=calibrated_geometry(frames.geometry, recipe),
-        counts=counts,
-        variance=variance,
-        monitor=in_order["monitor"],
-        transmitted=in_order["transmitted"],
-        readings=Readings(in_order["encoder_offset_um"], rotation[:, 0], in_order["elapsed_s"]),
-        recipe=recipe.model_dump(mode="json"),
-        title=frames.title,
-        experiment_hash=frames.experiment_hash,
-        versions=frames.versions,
-    )

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from inverse.maps import Maps
 from validation.figures_style import png
-from validation.page import page, picture_url, write_safely
+from validation.outputs import write_safely
+from validation.page import page, picture_url
 from validation.pipelines.figures import error_maps_figure, profiles_figure, scale_note
 from validation.pipelines.scoring import SCHEMA
 from validation.report_words import MISSING, count, duration, milli, plain

@@ -24,7 +24,7 @@ from inverse.maps import Maps, read_maps, write_maps
 from inverse.recipe import Recipe
 from validation.experiment import Experiment
 from validation.integrated_files import chosen_recipe
-from validation.outputs import other_scan_path, prepare_folder
+from validation.outputs import other_scan_path, prepare_folder, write_safely
 from validation.pipelines.sandbox import (
     Cell,
     Limits,
@@ -184,9 +184,7 @@ def _record(cell: Cell) -> Path:
 def _write_outcome(outcome: Outcome, cell: Cell, key: str) -> None:
     """Write what became of a pipeline; last, so that it marks a complete one."""
     record = {"key": key, "usage": asdict(outcome.usage), "remarks": list(outcome.remarks)}
-    partial = cell.folder / "outcome.json.partial"
-    partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    partial.replace(_record(cell))
+    write_safely(_record(cell), json.dumps(record, indent=1).encode())
 
 
 def _finished(pipeline: Pipeline, cell: Cell, key: str) -> Outcome | None:

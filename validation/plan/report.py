@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from validation.batch.work import named_crystals
 from validation.experiment import Experiment
 from validation.figures_style import png
-from validation.page import page, picture_url, write_safely
+from validation.outputs import write_safely
+from validation.page import page, picture_url
 from validation.plan.caveats import caveats
 from validation.plan.choice import front, over_limits, over_targets
 from validation.plan.figures import front_figure, terms_figure
@@ -47,11 +49,6 @@ class PlanFiles(NamedTuple):
         """Return the files in a folder."""
         names = ("plan.json", "plan.html", "plan.toml", "front.png")
         return cls(*(folder / name for name in names))
-
-
-def outcomes_folder(folder: Path) -> Path:
-    """Return where simulations of a verification are kept."""
-    return folder / "outcomes"
 
 
 def write_plan(plan: Plan, files: PlanFiles) -> None:
@@ -225,22 +222,11 @@ _NAMES: Mapping[str, str] = {
 
 def _copy_crystals(experiment: Experiment, folder: Path) -> None:
     """Copy the CIF files that an experiment names to where its new file looks for them."""
-    for name in set(_texts(experiment.model_dump(mode="json"))):
+    for name in named_crystals(experiment):
         source, copy = experiment.folder / name, folder / name
-        if name.endswith(".cif") and source.is_file() and source.resolve() != copy.resolve():
+        if source.is_file() and source.resolve() != copy.resolve():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
-
-
-def _texts(table: Any) -> Iterator[str]:
-    if isinstance(table, str):
-        yield table
-    elif isinstance(table, Mapping):
-        for value in table.values():
-            yield from _texts(value)
-    elif isinstance(table, list | tuple):
-        for value in table:
-            yield from _texts(value)
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
