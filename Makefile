@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 # Of all mutants, how many `make mutants` tries.
 SHARE ?= 0.02
 
-.PHONY: demo test test-slow test-slow-share lint bench accuracy reconstruction equivalence studies mutants clean
+.PHONY: demo test test-slow test-slow-share lint bench accuracy reconstruction equivalence studies validation \
+	mutants clean
 
 demo: $(STAMP)
 	$(BIN)/xrdct-twin run examples/particle.toml -o out/particle --force
@@ -44,6 +45,9 @@ accuracy: $(STAMP)
 
 reconstruction: $(STAMP)
 	$(BIN)/python -m benchmarks.reconstruction_accuracy > docs/reconstruction.md
+
+validation: $(STAMP)
+	$(BIN)/python -m benchmarks.validation_document
 
 studies: $(STAMP)
 	$(BIN)/python -m benchmarks.in_view

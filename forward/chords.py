@@ -12,6 +12,8 @@ is a closed form, so the mean chord over a strip of width δ is exact, (A_k(t + 
 no area is lost at the edges, where the chord itself has a square-root singularity. The beam's
 height enters by Gauss–Hermite nodes in z, its width by sub-rays: the strips, weighted with the
 beam's profile (less the δ²/12 that the strip itself adds to the variance).
+
+Particles that are no layered spheres have no profile: :mod:`forward.bodies` projects them.
 """
 
 from __future__ import annotations
@@ -41,10 +43,10 @@ class ChordProfiles:
     """Chord of every particle against the ray's distance b from its centre, by state.
 
     The profile of particle p is ``values[start[p] : start[p + 1]]`` reshaped to
-    (n_distances[p], n_columns[p]); row i belongs to b = i · ``step_um``. Its columns are laid out
-    in *segments*, runs of consecutive states: segment j covers ``segment_width[j]`` columns and
-    begins at state ``segment_state[j]``; particle p owns segments
-    ``segment_start[p] : segment_start[p + 1]``.
+    (n_distances[p], n_columns[p]); row i belongs to b = i · ``step_um``. Particles that are no
+    spheres have no rows. Columns are laid out in *segments*, runs of consecutive states: segment j
+    covers ``segment_width[j]`` columns and begins at state ``segment_state[j]``; particle p owns
+    segments ``segment_start[p] : segment_start[p + 1]``.
     """
 
     step_um: float
@@ -70,14 +72,15 @@ def chord_profiles(
 ) -> ChordProfiles:
     """Project every particle of ``sample`` once (see the module's text)."""
     n_particles = len(sample.particles)
-    mixture = _mixture(grid, layers, n_particles)
-    step_um = min(accuracy.profile_step_um, truth.beam.width_um / 10.0)
+    mixture = state_mixture(grid, layers, n_particles)
+    step_um = strip_um(truth.beam, accuracy)
     shares = beam_shares(truth, effects)
-    taps = _beam_taps([(w, beam.width_um) for w, beam in shares], step_um=step_um)
-    heights_um, height_weights = _heights([(w, beam.height_um) for w, beam in shares], accuracy)
+    taps = beam_taps([(w, beam.width_um) for w, beam in shares], step_um=step_um)
+    heights_um, height_weights = beam_heights([(w, b.height_um) for w, b in shares], accuracy)
     dz_um = sample.centres_um[:, 2] - sample.z_um
     reach_um = sample.radii_um + taps.size * step_um
     n_distances = np.ceil(reach_um / step_um).astype(np.int64) + 4  # interpolation reaches on
+    n_distances[sample.bodies] = 0
     start = np.concatenate([[0], np.cumsum(n_distances * mixture.n_columns)]).astype(np.int64)
     values = np.zeros(int(start[-1]), np.float32)
     layer_start = np.searchsorted(layers.particle, np.arange(n_particles + 1)).astype(np.int64)
@@ -103,7 +106,7 @@ def chord_profiles(
 
 
 @dataclass(frozen=True, eq=False)
-class _Mixture:
+class StateMixture:
     """Layers as sparse mixtures of a particle's own columns (CSR over layers)."""
 
     start: NDArray[np.int64]
@@ -115,7 +118,7 @@ class _Mixture:
     segment_width: NDArray[np.int64]
 
 
-def _mixture(grid: StateGrid, layers: Layers, n_particles: int) -> _Mixture:
+def state_mixture(grid: StateGrid, layers: Layers, n_particles: int) -> StateMixture:
     """Give every lattice of every particle a run of columns, and mix each entry into two."""
     entries = grid.entries
     owner = layers.particle[entries.layer]
@@ -139,7 +142,7 @@ def _mixture(grid: StateGrid, layers: Layers, n_particles: int) -> _Mixture:
     column = (first_column[segment] + node - lowest[segment])[order]
     weight = np.column_stack([entries.fraction * (1.0 - upper), entries.fraction * upper])[order]
     per_layer = np.bincount(entries.layer, minlength=layers.particle.size)
-    return _Mixture(
+    return StateMixture(
         start=np.concatenate([[0], np.cumsum(2 * per_layer)]).astype(np.int64),
         column=np.column_stack([column, column + 1]).ravel(),
         weight=weight.ravel(),
@@ -148,6 +151,11 @@ def _mixture(grid: StateGrid, layers: Layers, n_particles: int) -> _Mixture:
         segment_state=lowest + family_origin[segment_family],
         segment_width=width,
     )
+
+
+def strip_um(beam: Beam, accuracy: Accuracy) -> float:
+    """Return the width of the strips, or sub-rays, that the beam's width is cut into."""
+    return min(accuracy.profile_step_um, beam.width_um / 10.0)
 
 
 def beam_shares(truth: TrueInstrument, effects: Effects) -> list[tuple[float, Beam]]:
@@ -162,16 +170,18 @@ def beam_shares(truth: TrueInstrument, effects: Effects) -> list[tuple[float, Be
     return [(1.0 - tails, truth.beam), *([(tails, wide)] if tails > 0.0 else [])]
 
 
-def _beam_taps(parts: list[tuple[float, float]], *, step_um: float) -> NDArray[np.float64]:
+def beam_taps(
+    parts: list[tuple[float, float]], *, step_um: float, also_um2: float = 0.0
+) -> NDArray[np.float64]:
     """Weights of the strips 0, 1, 2, … steps from the beam's middle (one side, sum to one).
 
-    ``parts`` are shares and FWHM in µm.
+    ``parts`` are shares and FWHM in µm; ``also_um2`` the variance of other blur, to be made up for
+    as far as half the beam's own width.
     """
     if not parts:
         return np.ones(1)
-    sigmas_um = [
-        np.sqrt((fwhm_um / FWHM_PER_SIGMA) ** 2 - step_um**2 / 12.0) for _, fwhm_um in parts
-    ]
+    squares_um2 = [(fwhm_um / FWHM_PER_SIGMA) ** 2 for _, fwhm_um in parts]
+    sigmas_um = [np.sqrt(max(v - step_um**2 / 12.0 - also_um2, 0.25 * v)) for v in squares_um2]
     count = int(np.ceil(_TAIL_SIGMAS * max(sigmas_um) / step_um)) + 1
     taps = np.zeros(count)
     for (share, _), sigma_um in zip(parts, sigmas_um, strict=True):
@@ -180,7 +190,7 @@ def _beam_taps(parts: list[tuple[float, float]], *, step_um: float) -> NDArray[n
     return taps
 
 
-def _heights(
+def beam_heights(
     parts: list[tuple[float, float]], accuracy: Accuracy
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Heights in the beam, µm, and their weights (sum to one); ``parts`` are shares and FWHM."""
@@ -235,6 +245,8 @@ def _project_particles(
     for p in range(first, last):
         n_b = n_distances[p]
         n_col = n_columns[p]
+        if n_b == 0:
+            continue
         sharp = np.zeros((n_b + taps.size, n_col))
         filled = 0
         for iz in range(heights_um.size):

@@ -112,5 +112,5 @@ def _rays(virtual: Virtual, *, offsets_um: Floats, angle_rad: float, time_s: flo
 def _of_knot(virtual: Virtual, knot: Knot, offsets_um: Floats, angle_rad: float) -> Rays:
     return project_angle(
         knot.profiles, centres_um=knot.centres_um, angle_rad=angle_rad, offsets_um=offsets_um,
-        n_states=virtual.grid.n_states, states_per_um=virtual.states_per_um,
+        n_states=virtual.grid.n_states, states_per_um=virtual.states_per_um, bodies=knot.bodies,
     )  # fmt: skip

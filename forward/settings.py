@@ -72,6 +72,9 @@ class Accuracy(Spec):
     """Thickest concentric layer of uniform composition."""
     profile_step_um: float = Field(0.1, gt=0.0)
     """Grid of the chord profiles; a tenth of the beam's width where that is finer."""
+    body_step_um: float = Field(0.1, gt=0.0)
+    """Edge of the cells that a particle which is no sphere is filled with; a fifth of the beam's
+    width where that is finer, a thousandth of the particle where that is coarser."""
     n_heights: int = Field(5, ge=1, le=64)
     """Gauss–Hermite nodes over the beam's height."""
     voigt_reach_deg: float = Field(0.35, gt=0.0)

@@ -2,7 +2,8 @@
 
 Each particle's chord profile (:mod:`forward.chords`) is looked up at the ray's distance from the
 particle's centre by four-point cubic interpolation, whose error is of fourth order in a grid of a
-tenth of the beam's width.
+tenth of the beam's width. Particles that are no spheres are projected anew at every angle
+(:mod:`forward.bodies`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from forward.bodies import Bodies
 from forward.chords import ChordProfiles, Floats, Ints
 from xrdct.compiled import compiled
 
@@ -25,7 +27,7 @@ class Rays:
     path_um: NDArray[np.float32]
     """µm of solid, shape (offset, state)."""
     moment_um2: NDArray[np.float32]
-    """Σ s·path with s the particle's position along the beam, shape (offset, state)."""
+    """Σ s·path with s the material's position along the beam, shape (offset, state)."""
 
 
 def project_angle(
@@ -36,12 +38,14 @@ def project_angle(
     offsets_um: NDArray[np.float64],
     n_states: int,
     states_per_um: float,
+    bodies: Bodies | None = None,
 ) -> Rays:
     """Return the state sinogram at one rotation.
 
     ``states_per_um`` is how far parallax moves material along the state axis per µm towards the
     detector (zero: no parallax). ``offsets_um``, shape (offset,), are nearly uniform: rays may lie
-    a few steps off the straight line through their number.
+    a few steps off the straight line through their number. ``bodies`` are the particles that
+    ``profiles`` leave out.
     """
     path = np.zeros((offsets_um.size, n_states), np.float32)
     moment = np.zeros_like(path)
@@ -57,6 +61,11 @@ def project_angle(
         profiles.segment_width, across_um, along_um, offsets_um, step_um, slack_um,
         states_per_um, path, moment,
     )  # fmt: skip
+    if bodies is not None:
+        bodies.add_to(
+            path, moment, centres_um=centres_um, angle_rad=angle_rad, offsets_um=offsets_um,
+            states_per_um=states_per_um,
+        )  # fmt: skip
     return Rays(path, moment)
 
 

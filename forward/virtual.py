@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from forward.air import air_pattern
 from forward.angles import AngleGrid, channel_grid, node_grid
+from forward.bodies import Bodies, cut_bodies
 from forward.chords import ChordProfiles, chord_profiles
 from forward.instrument import TrueInstrument
 from forward.parallax import mean_scaling
@@ -38,6 +39,8 @@ class Knot:
     profiles: ChordProfiles
     centres_um: NDArray[np.float64]
     """Shape (particle, 3)."""
+    bodies: Bodies | None = None
+    """Particles that are no layered spheres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +107,10 @@ def prepare(
                 accuracy=accuracy, workers=workers,
             ),
             centres_um=own.centres_um,
+            bodies=cut_bodies(
+                own, layers=own_layers, grid=own_grid, truth=truth, effects=effects,
+                accuracy=accuracy, workers=workers,
+            ),
         )
         for time, own, own_layers, own_grid in zip(
             times_s, samples, layers, _parted(grid, layers), strict=True

@@ -58,6 +58,10 @@ class RegionContents:
     a_A: Floats
     """Lattice parameter of the refined phase, of two the mean by amount, (region,)."""
     a_esd_A: Floats
+    strain_square: Floats
+    """Of the refined phase, e0² (:mod:`inverse.quantify_strain`), (region,)."""
+    strain_square_esd: Floats
+    """Times √χ² where that is above one, as a profile is never quite right, (region,)."""
     chi2_reduced: Floats
     """(region,)."""
     n_lattices: NDArray[np.int64]
@@ -189,6 +193,7 @@ def _contents(refined: Refined, estimates: Estimates, n_lattices: int) -> Region
     weight_fraction, esd_noise = fractions(estimates.noise)
     half = estimates.half
     a_A, a_esd_A = _lattice_parameter(refined, n_lattices)
+    square, square_esd = _strain_square(refined)
     return RegionContents(
         amount=estimates.values[:, : len(phases)] @ gathered,
         weight_fraction=weight_fraction,
@@ -197,6 +202,8 @@ def _contents(refined: Refined, estimates: Estimates, n_lattices: int) -> Region
         esd_misfit=fractions(estimates.misfit)[1],
         a_A=a_A,
         a_esd_A=a_esd_A,
+        strain_square=square,
+        strain_square_esd=square_esd,
         chi2_reduced=refined.chi2_reduced,
         n_lattices=np.full(len(a_A), n_lattices),
     )
@@ -214,3 +221,15 @@ def _lattice_parameter(refined: Refined, n_lattices: int) -> tuple[Floats, Float
         weight /= weight.sum(axis=0)
     mean_A = np.sum(weight * np.nan_to_num(a_A), axis=0)
     return mean_A, np.sqrt(np.sum((weight * np.nan_to_num(esd_A)) ** 2, axis=0))
+
+
+def _strain_square(refined: Refined) -> tuple[Floats, Floats]:
+    """Return the square of the refined phase's strain, and its standard uncertainty."""
+    name = f"{refined.model.settings.phases[0].label}.strain"
+    strain, esd = refined.of(name), refined.esd_of(name)
+    inflation = np.sqrt(np.maximum(refined.chi2_reduced, 1.0))
+    # The esd is that of the root, whose slope near zero is taken at a quarter of the square's esd:
+    # esd = s/(2√(s/4)) = √s there, with s the esd of the square.
+    near_zero = esd > 2.0 * strain
+    square_esd = np.where(near_zero, esd**2, 2.0 * strain * esd)
+    return strain**2, square_esd * inflation

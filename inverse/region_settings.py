@@ -16,9 +16,10 @@ class Regions(Spec):
 
     depth_edges_um: tuple[float, ...] | None = None
     """Depths between which shells lie, rising; None: every whole micrometre."""
-    threshold: float = Field(0.5, gt=0.0, lt=1.0)
-    """Share of a full voxel's amount from which on there is material."""
-    neck: float = Field(0.8, gt=0.4, lt=1.0)
+    threshold: float = Field(0.45, gt=0.0, lt=1.0)
+    """Share of a particle's full amount from which on there is material: ½ where amounts are right,
+    less where trimmed means take more from voxels that are partly empty."""
+    neck: float = Field(0.85, gt=0.4, lt=1.0)
     """Two bodies whose common neck is narrower than this share of the smaller one are two
     particles."""
     smallest_section_um: float = Field(3.0, ge=0.0)

@@ -1,13 +1,15 @@
-"""Samples by name: the study's two particles and its electrode, as far as they are built yet.
+"""Samples by name: those of the reproduced study, and simpler ones.
 
-``particle_1``  Li-rich spinel, Li1.05 in the core to Li1.10 at the surface, 3.5 wt % Li2MnO3 in the
-                outer two µm; alone on the rotation axis.
-``particle_2``  stoichiometric spinel, uniform in depth, with rock-salt LiMnO2; alone on the axis.
-``electrode``   a random slice: log-normal sizes, lithium content and gradient differing from
-                particle to particle, a share of Li-rich particles, a share with Li2MnO3 shells.
+``particle_1``, ``particle_2``  the study's two particles, alone (:mod:`phantoms.particle_samples`)
+``operando_electrode``          its electrode at five scans (:mod:`phantoms.operando_electrode`)
+``degraded_electrode``          the same after 150 cycles (:mod:`phantoms.degraded_electrode`)
+``electrode``                   a random slice with free options (:mod:`phantoms.electrode`)
+``calibrant_disc``, ``resolution_star``, ``two_phase_wedge``  test objects
+                                (:mod:`phantoms.test_objects`)
+``nothing``                     no particle at all: whatever is found in it is not there
 
 Figures follow the study where it gives any (Finegan et al., Nat. Commun. 11 (2020) 631); the rest
-are assumptions, each an option with its default.
+are assumptions, each an option with its default or written down where it is used.
 """
 
 from __future__ import annotations
@@ -15,84 +17,84 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
-from pydantic import Field, model_validator
-
-from phantoms.packing import Packing, pack_slice
-from phantoms.particle import Coordinate, Particle, RadialLaw, Shell
+from phantoms.degraded_electrode import DegradedElectrode, build_degraded_electrode
+from phantoms.electrode import Electrode, build_electrode
+from phantoms.operando_electrode import build_operando_electrode
+from phantoms.operando_options import OperandoElectrode
+from phantoms.particle import Coordinate
+from phantoms.particle_samples import (
+    Particle1,
+    Particle2,
+    build_particle_1,
+    build_particle_2,
+)
 from phantoms.sample import Sample
+from phantoms.test_objects import (
+    CalibrantDisc,
+    ResolutionStar,
+    TwoPhaseWedge,
+    build_test_object,
+)
 from xrdct.errors import InputError
 from xrdct.spec import Spec
 
-_COMPOSITION_KEY = (0xC0,)
+__all__ = [
+    "CalibrantDisc",
+    "DegradedElectrode",
+    "Electrode",
+    "LibrarySpec",
+    "Nothing",
+    "OperandoElectrode",
+    "Particle1",
+    "Particle2",
+    "ResolutionStar",
+    "TwoPhaseWedge",
+    "build",
+    "is_in_plane",
+    "library_names",
+    "library_spec",
+    "plane_um",
+]
 
 
-class Particle1(Spec):
-    """Options of ``particle_1``."""
+class Nothing(Spec):
+    """Options of ``nothing``."""
 
-    library: Literal["particle_1"] = "particle_1"
-    diameter_um: float = Field(18.0, gt=1.0, le=100.0)
-    filled_fraction: float = Field(1.0, ge=0.0, le=1.0)
-    """Share of the extractable lithium that is in place: the state of discharge."""
+    library: Literal["nothing"] = "nothing"
     z_um: Coordinate = 0.0
 
+    @property
+    def diameter_um(self) -> float:
+        """Width of the sample: none."""
+        return 0.0
 
-class Particle2(Spec):
-    """Options of ``particle_2``."""
-
-    library: Literal["particle_2"] = "particle_2"
-    diameter_um: float = Field(16.0, gt=1.0, le=100.0)
-    filled_fraction: float = Field(0.9, ge=0.0, le=1.0)
-    rock_salt_weight_fraction: float = Field(0.26, ge=0.0, le=0.9)
-    strain: float = Field(5e-4, ge=0.0, le=0.02)
-    z_um: Coordinate = 0.0
-
-
-class Electrode(Spec):
-    """Options of ``electrode``; spreads are standard deviations between particles."""
-
-    library: Literal["electrode"] = "electrode"
-    diameter_um: float = Field(1000.0, gt=10.0, le=5000.0)
-    volume_fraction: float = Field(0.5, gt=0.0, lt=0.7)
-    median_particle_um: float = Field(5.0, gt=0.1)
-    sigma_log: float = Field(0.45, ge=0.01, le=1.5)
-    smallest_particle_um: float = Field(1.5, gt=0.1)
-    largest_particle_um: float = Field(20.0, gt=0.1, le=1000.0)
-    filled_fraction: float = Field(0.9, ge=0.0, le=1.0)
-    filled_spread: float = Field(0.04, ge=0.0, le=0.5)
-    filled_gradient: float = Field(0.11, ge=-0.5, le=0.5)
-    """Core minus surface; 0.11 is 20 mÅ in the stoichiometric spinel between x = 0.78 and 1."""
-    gradient_spread: float = Field(0.03, ge=0.0, le=0.5)
-    li_rich_share: float = Field(0.2, ge=0.0, le=1.0)
-    """Share of particles of Li1.05 to Li1.10, the rest being stoichiometric."""
-    shell_share: float = Field(0.2, ge=0.0, le=1.0)
-    """Share of particles with 4 wt % Li2MnO3 in their outer micrometre."""
-    porosity: float = Field(0.05, ge=0.0, lt=0.9)
-    crystallite_size_nm: float = Field(200.0, gt=1.0, le=1e5)
-    strain: float = Field(5e-4, ge=0.0, le=0.02)
-    grain_um: float | None = Field(None, gt=0.001, le=100.0)
-    z_um: Coordinate = 0.0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Electrode:
-        if self.smallest_particle_um >= self.largest_particle_um:
-            raise ValueError(
-                f"smallest_particle_um ({self.smallest_particle_um:g}) must lie below "
-                f"largest_particle_um ({self.largest_particle_um:g})"
-            )
-        if self.largest_particle_um > self.diameter_um:
-            raise ValueError(
-                f"largest_particle_um ({self.largest_particle_um:g}) must not exceed the "
-                f"electrode's diameter_um ({self.diameter_um:g})"
-            )
-        return self
+    @property
+    def in_plane(self) -> bool:
+        """Whether any of it reaches the measured plane."""
+        return False
 
 
-LibrarySpec = Particle1 | Particle2 | Electrode
+LibrarySpec = (
+    Particle1
+    | Particle2
+    | Electrode
+    | OperandoElectrode
+    | DegradedElectrode
+    | CalibrantDisc
+    | ResolutionStar
+    | TwoPhaseWedge
+    | Nothing
+)
 _SPECS: dict[str, type[LibrarySpec]] = {
     "particle_1": Particle1,
     "particle_2": Particle2,
     "electrode": Electrode,
+    "operando_electrode": OperandoElectrode,
+    "degraded_electrode": DegradedElectrode,
+    "calibrant_disc": CalibrantDisc,
+    "resolution_star": ResolutionStar,
+    "two_phase_wedge": TwoPhaseWedge,
+    "nothing": Nothing,
 }
 
 
@@ -114,96 +116,32 @@ def library_spec(options: Mapping[str, Any]) -> LibrarySpec:
 
 def build(spec: LibrarySpec, *, seed: int) -> Sample:
     """Return the sample; ``seed`` draws packing and composition where they are random."""
-    if isinstance(spec, Electrode):
-        return _electrode(spec, seed)
-    particle = _particle_1(spec) if isinstance(spec, Particle1) else _particle_2(spec)
-    return Sample((particle,), z_um=spec.z_um)
+    match spec:
+        case Particle1():
+            return build_particle_1(spec)
+        case Particle2():
+            return build_particle_2(spec)
+        case Electrode():
+            return build_electrode(spec, seed=seed)
+        case OperandoElectrode():
+            return build_operando_electrode(spec, seed=seed)
+        case DegradedElectrode():
+            return build_degraded_electrode(spec, seed=seed)
+        case Nothing():
+            return Sample((), z_um=spec.z_um)
+        case _:
+            return build_test_object(spec)
 
 
-def _content(filled: float, y: float) -> float:
-    """Lithium content x of the filled fraction f: x = 3y + f (1 − 3y)."""
-    return 3.0 * y + filled * (1.0 - 3.0 * y)
+def plane_um(spec: LibrarySpec) -> float:
+    """Return the height of the measured plane; test objects have but one, z = 0."""
+    if isinstance(spec, CalibrantDisc | ResolutionStar | TwoPhaseWedge):
+        return 0.0
+    return spec.z_um
 
 
-def _particle_1(spec: Particle1) -> Particle:
-    return Particle(
-        centre_um=(0.0, 0.0, 0.0),
-        diameter_um=spec.diameter_um,
-        x=RadialLaw(
-            core=_content(spec.filled_fraction, 0.05), surface=_content(spec.filled_fraction, 0.10)
-        ),
-        y=RadialLaw(core=0.05, surface=0.10),
-        shells=(Shell(phase="Li2MnO3", thickness_um=2.0, weight_fraction=0.035),),
-    )
-
-
-def _particle_2(spec: Particle2) -> Particle:
-    shells: tuple[Shell, ...] = ()
-    if spec.rock_salt_weight_fraction > 0.0:
-        shells = (
-            Shell(
-                phase="LiMnO2-rocksalt",
-                thickness_um=0.5 * spec.diameter_um,
-                weight_fraction=spec.rock_salt_weight_fraction,
-            ),
-        )
-    return Particle(
-        centre_um=(0.0, 0.0, 0.0),
-        diameter_um=spec.diameter_um,
-        x=spec.filled_fraction,
-        shells=shells,
-        strain=spec.strain,
-    )
-
-
-def _electrode(spec: Electrode, seed: int) -> Sample:
-    packing = _packed(spec, seed)
-    sequence = np.random.SeedSequence(seed, spawn_key=_COMPOSITION_KEY)
-    rng = np.random.Generator(np.random.Philox(sequence))
-    n = len(packing.diameters_um)
-    mean = np.clip(rng.normal(spec.filled_fraction, spec.filled_spread, n), 0.0, 1.0)
-    gradient = rng.normal(spec.filled_gradient, spec.gradient_spread, n)
-    core = np.clip(mean + 0.5 * gradient, 0.0, 1.0)
-    surface = np.clip(mean - 0.5 * gradient, 0.0, 1.0)
-    rich = rng.random(n) < spec.li_rich_share
-    y_core, y_surface = np.where(rich, 0.05, 0.0), np.where(rich, 0.10, 0.0)
-    coated = rng.random(n) < spec.shell_share
-    centres = packing.centres_um + np.array([0.0, 0.0, spec.z_um])
-    particles = tuple(
-        Particle(
-            centre_um=tuple(centres[i]),
-            diameter_um=float(packing.diameters_um[i]),
-            x=RadialLaw(
-                core=_content(core[i], y_core[i]), surface=_content(surface[i], y_surface[i])
-            ),
-            y=RadialLaw(core=y_core[i], surface=y_surface[i]) if rich[i] else 0.0,
-            shells=_coating() if coated[i] else (),
-            porosity=spec.porosity,
-            crystallite_size_nm=spec.crystallite_size_nm,
-            strain=spec.strain,
-            grain_um=spec.grain_um,
-        )
-        for i in range(n)
-    )
-    return Sample(particles, z_um=spec.z_um)
-
-
-def _packed(spec: Electrode, seed: int) -> Packing:
-    """Pack the electrode; a complaint names the options as they are called here."""
-    try:
-        return pack_slice(
-            electrode_diameter_um=spec.diameter_um,
-            volume_fraction=spec.volume_fraction,
-            median_diameter_um=spec.median_particle_um,
-            sigma_log=spec.sigma_log,
-            min_diameter_um=spec.smallest_particle_um,
-            max_diameter_um=spec.largest_particle_um,
-            seed=seed,
-        )
-    except InputError as error:
-        message = str(error).replace("median_diameter_um", "median_particle_um")
-        raise InputError(f"sample: {message}") from error
-
-
-def _coating() -> tuple[Shell, ...]:
-    return (Shell(phase="Li2MnO3", thickness_um=1.0, weight_fraction=0.04),)
+def is_in_plane(spec: LibrarySpec) -> bool:
+    """Return whether anything of the sample reaches the measured plane."""
+    if isinstance(spec, CalibrantDisc | ResolutionStar | TwoPhaseWedge):
+        return True
+    return spec.in_plane

@@ -43,7 +43,7 @@ _LEAST_MASS = 1e-6  # of the log-normal between the cut-offs: less would be draw
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """Spheres that do not overlap, largest first."""
+    """Spheres that do not overlap: those that stood already, then the others, largest first."""
 
     centres_um: Array
     """(sphere, xyz) in µm; z is the distance of the centre from the slice."""
@@ -60,9 +60,13 @@ def pack_slice(
     min_diameter_um: float,
     max_diameter_um: float = 20.0,
     margin_um: float = 2.0,
+    placed: Packing | None = None,
     seed: int,
 ) -> Packing:
     """Return spheres of random size and place, every one wholly inside the electrode's wall.
+
+    Spheres ``placed`` stand already and come first, in their order; their discs at z = 0 count
+    towards ``volume_fraction``. The statistics are those of the others.
 
     Sizes and heights are drawn first, as many as bring the area of the discs at z = 0 nearest to
     ``volume_fraction`` of the electrode's (off by half a disc at most); then all of them are
@@ -74,25 +78,39 @@ def pack_slice(
     by number of spheres in the volume before it is cut off at the least and greatest diameter.
     Lengths are in µm. The same seed gives the same packing.
 
-    Raises InputError for values out of range and for a volume fraction that random placement
-    does not reach (about 0.6 for sigma_log 0.45, 0.4 for nearly equal spheres).
+    Raises InputError for values out of range, for spheres ``placed`` that overlap or cross the
+    wall, and for a volume fraction that they exceed or that random placement does not reach
+    (about 0.6 for sigma_log 0.45, 0.4 for nearly equal spheres).
     """
     sizes = (median_diameter_um, sigma_log, min_diameter_um, max_diameter_um, margin_um)
     _check(electrode_diameter_um, volume_fraction, sizes, seed)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     electrode_area = math.pi / 4 * electrode_diameter_um**2
-    diameters, z = _draw_until(rng, volume_fraction * electrode_area, sizes)
-    largest_first = np.argsort(-diameters, kind="stable")
-    diameters, z = diameters[largest_first], z[largest_first]
-    centres, placed = _place_all(rng, diameters, z, electrode_diameter_um / 2)
-    if placed < diameters.size:
-        area = float(_disc_areas(diameters[:placed], z[:placed]).sum())
+    stand = placed or Packing(centres_um=np.zeros((0, 3)), diameters_um=np.zeros(0))
+    left = volume_fraction * electrode_area - _checked_area(stand, electrode_diameter_um / 2)
+    if left < 0.0:
+        raise InputError(
+            f"the spheres placed already fill more than volume_fraction {volume_fraction:g} "
+            "of the slice: raise it, or give a larger electrode"
+        )
+    drawn, z = _draw_until(rng, left, sizes)
+    largest_first = np.argsort(-drawn, kind="stable")
+    drawn, z = drawn[largest_first], z[largest_first]
+    centres = np.column_stack([np.zeros_like(z), np.zeros_like(z), z])
+    spheres = Packing(
+        centres_um=np.concatenate([stand.centres_um, centres]),
+        diameters_um=np.concatenate([stand.diameters_um, drawn]),
+    )
+    n = _place_all(rng, spheres, stand.diameters_um.size, electrode_diameter_um / 2)
+    if n < spheres.diameters_um.size:
+        area = float(_disc_areas(spheres.diameters_um[:n], spheres.centres_um[:n, 2]).sum())
         raise InputError(
             f"volume_fraction {volume_fraction:g} is out of reach of random placement: largest "
             f"first, spheres filled {area / electrode_area:.3f} of the slice when no room was "
-            f"found for one of {diameters[placed]:.3g} µm; lower it, or widen sizes or electrode"
+            f"found for one of {spheres.diameters_um[n]:.3g} µm; lower it, or widen sizes or "
+            "electrode"
         )
-    return Packing(centres_um=centres, diameters_um=diameters)
+    return spheres
 
 
 def overlapping_pair(
@@ -160,6 +178,20 @@ def _check(
         )
 
 
+def _checked_area(stand: Packing, wall: float) -> float:
+    """Return the area in µm² of the discs of spheres that stand already; InputError if amiss."""
+    pair = overlapping_pair(stand.centres_um, stand.diameters_um, tolerance_um=0.0)
+    if pair is not None:
+        raise InputError(f"spheres placed already must not overlap, but {pair[0]} and {pair[1]} do")
+    reach = np.hypot(stand.centres_um[:, 0], stand.centres_um[:, 1]) + stand.diameters_um / 2
+    if (reach > wall).any():
+        raise InputError(
+            f"spheres placed already must lie inside the electrode's wall at {wall:g} µm from "
+            f"its axis, but one reaches {reach.max():g} µm"
+        )
+    return float(_disc_areas(stand.diameters_um, stand.centres_um[:, 2]).sum())
+
+
 def _draw_until(
     rng: np.random.Generator, target_area: float, sizes: tuple[float, float, float, float, float]
 ) -> tuple[Array, Array]:
@@ -219,22 +251,20 @@ def _disc_areas(diameters: Array, z: Array) -> Array:
     return areas
 
 
-def _place_all(
-    rng: np.random.Generator, diameters: Array, z: Array, wall: float
-) -> tuple[Array, int]:
-    """Return the centres (sphere, xyz) of the spheres, and how many of them found room.
+def _place_all(rng: np.random.Generator, spheres: Packing, n_standing: int, wall: float) -> int:
+    """Fill in x and y of all spheres but the first ``n_standing``; return how many found room.
 
     Uniform over what room is left is what trying uniform positions until one is free gives; z
     stays as drawn, so it is the plane, not the sphere, that the placement searches.
     """
-    centres = np.column_stack([np.zeros_like(z), np.zeros_like(z), z])
-    cell = float(diameters.mean()) if diameters.size else 2 * wall
+    diameters = spheres.diameters_um
+    drawn = diameters[n_standing:]
+    cell = float(drawn.mean()) if drawn.size else 2 * wall
     n_cells = int(2 * wall / cell) + 2
     heads = np.full((n_cells, n_cells), -1, dtype=np.int64)
     most_cells = ((diameters + 2 * GAP_UM) / cell).astype(np.int64) + 2
     links = np.empty((int(most_cells @ most_cells), 2), dtype=np.int64)
-    placed = _place(rng, centres, diameters / 2, wall, cell, heads, links)
-    return centres, placed
+    return _place(rng, spheres.centres_um, diameters / 2, n_standing, wall, cell, heads, links)
 
 
 @compiled
@@ -242,12 +272,15 @@ def _place(
     rng: np.random.Generator,
     centres: Array,
     radii: Array,
+    n_standing: int,
     wall: float,
     cell: float,
     heads: NDArray[np.int64],
     links: NDArray[np.int64],
 ) -> int:
     """Fill in x and y of ``centres`` in order; return how many spheres found room.
+
+    The first ``n_standing`` stay where they are.
 
     A square grid over the slice keeps, cell by cell, a linked list of the spheres whose bounding
     square touches it (``heads`` the first link, ``links`` (sphere, next link), −1 the end). Two
@@ -256,8 +289,8 @@ def _place(
     used = 0
     for i in range(radii.size):
         room = wall - radii[i]
-        found = False
-        for _ in range(MAX_TRIES):
+        found = i < n_standing
+        for _ in range(0 if found else MAX_TRIES):
             distance = room * math.sqrt(rng.random())
             azimuth = 2 * math.pi * rng.random()
             centres[i, 0] = distance * math.cos(azimuth)

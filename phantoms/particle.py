@@ -1,4 +1,9 @@
-"""A particle as a user writes it: outline, radial composition, shells, porosity, microstructure."""
+"""A particle as a user writes it: outline, radial composition, shells, porosity, microstructure.
+
+A particle is a sphere of concentric layers, unless it has an outline, pores or cracks of its own
+(:mod:`phantoms.shape`): then its layers are homothetic copies of the outline, and r/R is the
+distance from the centre over that of the surface in the same direction.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from phantoms.shape import Crack, Outline, Pore
 from xrdct.spec import Spec
 
 Coordinate = Annotated[float, Field(ge=-1e5, le=1e5)]
@@ -119,7 +125,7 @@ class Shell(Spec):
 
 
 class Particle(Spec):
-    """A sphere of Li(x)[Li_y Mn_{2−y}]O4 with radial laws, shells and homogeneous fine porosity.
+    """A body of Li(x)[Li_y Mn_{2−y}]O4 with radial laws, shells and homogeneous fine porosity.
 
     ``x`` is the lithium content of the 8a site, between 3y and 1; ``y`` the lithium excess,
     between 0 and 0.10 (see :mod:`phantoms.stoichiometry`).
@@ -135,8 +141,17 @@ class Particle(Spec):
     strain: float = Field(0.0, ge=0.0, le=0.05)
     grain_um: float | None = Field(None, gt=0.001, le=100.0)
     """Diameter of the single crystals that make spots on rings; None: too many to count."""
+    outline: Outline | None = None
+    """None for a sphere. Depths of shells are then those in a sphere of ``diameter_um``."""
+    pores: tuple[Pore, ...] = ()
+    cracks: tuple[Crack, ...] = ()
 
     @property
     def radius_um(self) -> float:
-        """Outer radius."""
+        """Outer radius, of bodies half of ``diameter_um``."""
         return 0.5 * self.diameter_um
+
+    @property
+    def is_body(self) -> bool:
+        """Whether it is anything but a sphere of concentric layers."""
+        return self.outline is not None or bool(self.pores or self.cracks)

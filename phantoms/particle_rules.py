@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from phantoms.outline import rough_surface, shape_of
 from phantoms.particle import Particle, RadialTable, law_values
+from phantoms.shape import RoughOutline
 from phantoms.stoichiometry import filled_fraction
 from xrdct.errors import InputError
 
 _RADII = np.array([0.0, 1.0, *np.linspace(0.0, 1.0, 33)[1:-1]])
 """Relative radii, core and surface first: what is found wrong is told as it was written."""
 _ROUNDING = 1e-12
+_LEAST_RELATIVE_RADIUS = 0.2
 
 
 def named(particle: Particle, number: int) -> str:
@@ -89,3 +92,29 @@ def _shell_totals(particle: Particle) -> NDArray[np.float64]:
     inset = 1e-9 * np.diff(edges)
     depth_um = np.concatenate([edges[:-1] + inset, edges[1:] - inset])
     return sum((s.weight_fraction_at(depth_um) for s in particle.shells), np.zeros(depth_um.size))
+
+
+def check_bodies(particles: Iterable[Particle]) -> None:
+    """Raise InputError unless surfaces stay clear of the centre and voids begin in the particle."""
+    for number, particle in enumerate(particles):
+        if not particle.is_body:
+            continue
+        outline = particle.outline
+        if isinstance(outline, RoughOutline):
+            least = rough_surface(outline).least
+            if least < _LEAST_RELATIVE_RADIUS:
+                raise InputError(
+                    f"{named(particle, number)}: its rough outline comes within {least:.2g} of its "
+                    f"mean radius to the centre, but must keep {_LEAST_RELATIVE_RADIUS:g}: lower "
+                    f"outline.roughness (now {outline.roughness:g}) or change outline.seed"
+                )
+        reach_um = shape_of(particle).reach_um
+        places = [("pore", "centre_um", pore.centre_um) for pore in particle.pores]
+        places += [("crack", "mouth_um", crack.mouth_um) for crack in particle.cracks]
+        for kind, name, place in places:
+            away_um = float(np.linalg.norm(place))
+            if away_um > reach_um * (1.0 + _ROUNDING):
+                raise InputError(
+                    f"{named(particle, number)}: {name} of its {kind} lies {away_um:g} µm from its "
+                    f"centre, but it reaches no further than {reach_um:g} µm"
+                )

@@ -2,7 +2,8 @@
 
 A :class:`Sample` is continuous. :func:`radial_layers` cuts every particle into thin concentric
 layers and evaluates the composition at the middle of each; the forward model and the truth maps
-both start from it, at layer thicknesses of their own choosing.
+both start from it, at layer thicknesses of their own choosing. In a body that is no sphere
+(:mod:`phantoms.shape`) a layer from r to r + dr is what lies between r/R and (r + dr)/R.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from phantoms.packing import overlapping_pair
+from phantoms.outline import shape_of
+from phantoms.overlap import overlapping_particles
 from phantoms.particle import Particle, law_values
-from phantoms.particle_rules import check_contents, check_shells, named
+from phantoms.particle_rules import check_bodies, check_contents, check_shells, named
 from phantoms.stoichiometry import lattice
 from xrdct.crystal import Crystal
 from xrdct.crystal_source import find_crystal
@@ -41,9 +43,8 @@ class Sample:
     """Crystal of every phase named in a shell; found by that name where missing."""
 
     def __post_init__(self) -> None:
-        pair = overlapping_pair(
-            self.centres_um, 2.0 * self.radii_um, tolerance_um=_OVERLAP_TOLERANCE_UM
-        )
+        check_bodies(self.particles)
+        pair = overlapping_particles(self.particles, tolerance_um=_OVERLAP_TOLERANCE_UM)
         if pair is not None:
             first, second = (named(self.particles[i], i) for i in pair)
             raise InputError(f"particles must not overlap, but {first} and {second} do")
@@ -62,8 +63,18 @@ class Sample:
 
     @property
     def radii_um(self) -> NDArray[np.float64]:
-        """Outer radius of each particle, shape (particle,)."""
+        """Outer radius of each particle, of bodies half of ``diameter_um``, shape (particle,)."""
         return np.array([p.radius_um for p in self.particles], dtype=float)
+
+    @property
+    def bodies(self) -> NDArray[np.int64]:
+        """Numbers of the particles that are no spheres of concentric layers."""
+        return np.array([i for i, p in enumerate(self.particles) if p.is_body], dtype=np.int64)
+
+    @property
+    def reaches_xy_um(self) -> NDArray[np.float64]:
+        """Furthest distance of its material from its vertical axis, shape (particle,)."""
+        return np.array([_reach_xy_um(p) for p in self.particles], dtype=float)
 
     @property
     def extra_phases(self) -> tuple[str, ...]:
@@ -75,8 +86,12 @@ class Sample:
         """Twice the largest distance of any material from the rotation axis, in the slice plane."""
         if not self.particles:
             return 0.0
-        reach = np.hypot(self.centres_um[:, 0], self.centres_um[:, 1]) + self.radii_um
+        reach = np.hypot(self.centres_um[:, 0], self.centres_um[:, 1]) + self.reaches_xy_um
         return float(2.0 * reach.max())
+
+
+def _reach_xy_um(particle: Particle) -> float:
+    return shape_of(particle).reach_xy_um if particle.is_body else particle.radius_um
 
 
 @dataclass(frozen=True, eq=False)

@@ -296,3 +296,47 @@ def test_overlapping_pair_refuses_wrong_shapes_and_nan() -> None:
         overlapping_pair([[0, 0], [1, 1]], [1.0, 1.0], tolerance_um=0.0)
     with pytest.raises(InputError, match="finite"):
         overlapping_pair([[0, 0, math.nan]], [1.0], tolerance_um=0.0)
+
+
+STANDING = Packing(
+    centres_um=np.array([[-25.0, 10.0, 0.0], [20.0, -5.0, 3.0]]),
+    diameters_um=np.array([18.0, 16.0]),
+)
+
+
+def test_spheres_that_stand_stay_and_others_keep_clear() -> None:
+    packing = pack_slice(**SMALL, placed=STANDING)
+    np.testing.assert_array_equal(packing.centres_um[:2], STANDING.centres_um)
+    np.testing.assert_array_equal(packing.diameters_um[:2], STANDING.diameters_um)
+    assert smallest_gap(packing.centres_um, packing.diameters_um)[0] > 0.0
+    assert (np.diff(packing.diameters_um[2:]) <= 0.0).all()
+
+
+def test_discs_of_spheres_that_stand_count() -> None:
+    # Rule: the sum is off by half a disc of the largest sphere drawn at most.
+    packing = pack_slice(**SMALL, placed=STANDING)
+    target = SMALL["volume_fraction"] * math.pi / 4 * SMALL["electrode_diameter_um"] ** 2
+    off = abs(disc_areas(packing, 0.0).sum() - target)
+    assert off <= 0.5 * math.pi / 4 * packing.diameters_um[2:].max() ** 2
+
+
+def test_no_sphere_that_stands_changes_nothing() -> None:
+    nobody = Packing(centres_um=np.zeros((0, 3)), diameters_um=np.zeros(0))
+    with_none, plain = pack_slice(**SMALL, placed=nobody), pack_slice(**SMALL)
+    np.testing.assert_array_equal(with_none.centres_um, plain.centres_um)
+
+
+@pytest.mark.parametrize(
+    ("centres", "diameters", "told"),
+    [
+        ([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0]], [9.0, 9.0], "must not overlap, but 0 and 1 do"),
+        ([[55.0, 0.0, 0.0]], [12.0], "must lie inside the electrode's wall at 60 µm .* 61 µm"),
+        ([[0.0, 0.0, 0.0]], [90.0], "already fill more than volume_fraction 0.5"),
+    ],
+)
+def test_impossible_standing_spheres_are_refused(
+    centres: list[list[float]], diameters: list[float], told: str
+) -> None:
+    placed = Packing(centres_um=np.array(centres), diameters_um=np.array(diameters))
+    with pytest.raises(InputError, match=told):
+        pack_slice(**SMALL, placed=placed)

@@ -256,7 +256,7 @@ def test_electrode_gradients_and_shares_follow_their_options():
 
 
 def test_library_is_known_by_name():
-    assert library_names() == ("particle_1", "particle_2", "electrode")
+    assert {"particle_1", "particle_2", "electrode"} <= set(library_names())
     assert library_spec({"library": "particle_1", "diameter_um": 9.0}) == Particle1(diameter_um=9.0)
     for name in ("particle_3", None, 3, ["electrode"]):
         with pytest.raises(InputError, match=r"no sample named .* in the library, which has"):

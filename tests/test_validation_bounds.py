@@ -12,11 +12,12 @@ from inverse.reconstruct import filtered_back_projection
 from inverse.recover import recover
 from inverse.refine import LatticeModel, refine
 from tests.gradient_particle import small
+from validation import bounds_rays
 from validation.bounds import error_over_bound, predict, region_bound
 from validation.bounds_fisher import bound, information, levers
 from validation.bounds_optics import prepare_optics
 from validation.bounds_raw import lengths_um
-from validation.bounds_rays import Places, projection_weights, uniform_variance
+from validation.bounds_rays import Places, mean_power, projection_weights, uniform_variance
 from validation.experiment import ParticleList
 from validation.run import run
 from validation.steps import simulate
@@ -36,6 +37,40 @@ def optics():
 
 def scan_of(**changes):
     return small().scan.model_copy(update=changes)
+
+
+# Angles that stand for all
+
+
+def test_the_power_of_interpolation_is_the_closed_form():
+    # Closed form: that of `uniform_variance` for a voxel at the fraction f between two rays; 4096
+    # taps miss 1/(4096 π²) of the ramp at frequency zero, and squares of the rest.
+    scan = Scan(n_offsets=41, step_um=0.5, n_angles=1)
+    for part in (0.0, 0.2, 0.5):
+        place = np.array([0.5 * (3.0 + part)])
+        found = mean_power(
+            place, np.zeros(1), scan=scan, angles_rad=np.array([0.0]), filter_name="ramp"
+        )
+        expected = uniform_variance(scan=scan, ray_variance=1.0, fraction=part)
+        assert np.pi**2 / scan.step_um**2 * found == pytest.approx(expected, rel=1e-4)
+    # Its mean over places all along a step, by the midpoint rule.
+    places = 0.5 * (np.arange(1000) + 0.5) / 1000
+    every = mean_power(
+        places, 0 * places, scan=scan, angles_rad=np.array([0.0]), filter_name="ramp"
+    )
+    assert every.mean() == pytest.approx(1 / 18 - 1 / (6 * np.pi**2), rel=1e-4)
+
+
+def test_angles_looked_at_stand_for_all(monkeypatch):
+    # Truth: the sum over all 180 angles. 48 of them hold 0 and 90° as often as all do, where rays
+    # run along rows of voxels; without :func:`mean_power` noise would be 0.5 to 1.5 % too large.
+    # What is left are rays whose variance changes with rotation.
+    scan = scan_of(n_angles=180)
+    some = predict(small(scan=scan), optics=optics())
+    monkeypatch.setattr(bounds_rays, "_LOOKED_AT", 180)
+    every = predict(small(scan=scan), optics=optics())
+    assert some.typical_A["noise"] == pytest.approx(every.typical_A["noise"], rel=5e-3)
+    assert some.noise_A == pytest.approx(every.noise_A, rel=0.03)
 
 
 # Fisher information
@@ -197,9 +232,11 @@ def test_noise_falls_with_the_root_of_the_exposure():
 
 
 def test_noise_falls_with_the_root_of_the_angles():
-    # Law: N projections of like rays. The 48 looked at of 192 are the 48 there were.
+    # Law: N projections of like rays. The 48 looked at of 192 are the 48 there were. At 0 and 90°,
+    # 2 of 48 and of 192, a voxel has 2.15 times the mean variance: 1.15 (2/48 − 2/192)/2 = 1.8 %,
+    # and some more or less where small fractions repeat at other angles.
     few, many = noise_of(), noise_of(n_angles=192)
-    assert few.noise_A / many.noise_A == pytest.approx(2.0, rel=1e-6)
+    assert few.noise_A / many.noise_A == pytest.approx(2.0, rel=0.025)
     assert few.raw_A / many.raw_A == pytest.approx(2.0, rel=1e-6)
 
 

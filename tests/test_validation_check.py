@@ -173,7 +173,7 @@ def test_empty_slice_is_warned_of():
 
 
 def test_electrode_is_not_packed(monkeypatch):
-    monkeypatch.setattr("phantoms.library.pack_slice", None)
+    monkeypatch.setattr("phantoms.electrode.pack_slice", None)
     told = forecast(experiment(sample=Electrode(diameter_um=20.0), effects=Effects()))
     assert told.sample_diameter_um == 20.0
     assert np.isfinite(told.dose_MGy)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inverse.recover import recover
 from phantoms.library import Electrode
 from tests.gradient_particle import small
 from validation.batch.vary import all_varied
@@ -18,19 +19,20 @@ from validation.experiment import load_experiment
 from validation.plan.choice import chosen, front
 from validation.plan.grid import Point, grid_of
 from validation.plan.plan import plan
-from validation.plan.report import PlanFiles, entry, terminal, write_plan
+from validation.plan.report import PlanFiles, entry, shown_front, terminal, write_plan
 from validation.plan.rows import Row, rows_of
 from validation.plan.verify import neighbours
 from validation.plan.wish import Wish, read_limits, read_targets
 from validation.plan.words import amount, sentences
 from validation.predicted_beyond import beyond, whole_of
 from validation.predicted_outside import outside_of
-from validation.predicted_scans import Errors, many_scans
+from validation.predicted_scans import Errors, _means, _rms, _sight_of, many_scans
 from validation.predicted_scene import voxels_of
 from validation.predicted_shown import bins_of, point_spread, resolution_um, spread_of
 from validation.predicted_transfer import Transfer
 from validation.predicted_trimming import pixels_of
 from validation.properties.experiment_toml import experiment_toml
+from validation.steps import simulate
 from xrdct.errors import InputError
 from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scan import Scan
@@ -135,9 +137,9 @@ def test_a_coarse_scan_comes_with_its_correction_and_its_cost():
     assert grid.experiment_of(lacking).scans == {}
     rows = rows_of(grid, Wish({"lattice_A": 1e-3}))
     assert rows[0].beam_time_s - rows[1].beam_time_s == pytest.approx(coarse.beam_time_s)
-    # Law: the correction takes truncation away but for what a coarse scan does not resolve, and
-    # nothing else predicted here but its padding.
-    assert 0.0 < rows[0].errors.truncation_A < rows[1].errors.truncation_A
+    # Limit: what is left of truncation is not nothing, and the view itself is blurred as before,
+    # which few and all voxels (240 and more of the 99 there are) say alike.
+    assert 0.0 < rows[0].errors.truncation_A != rows[1].errors.truncation_A
     assert rows[0].errors.blur_A == rows[1].errors.blur_A
 
 
@@ -155,10 +157,11 @@ def test_costs_are_those_of_check():
 
 
 def test_noise_falls_with_the_root_of_exposure_and_angles():
-    # Law: counting; exact, so to rounding.
+    # Law: counting; exact, so to rounding. With angles, but for those along rows of voxels, 2 of 48
+    # and of 192: they have 2.15 times the mean variance, 1.15 (2/48 − 2/192)/2 = 1.8 % of noise.
     once, often, more = errors_of(), errors_of(exposure_s=0.04), errors_of(n_angles=192)
     assert once.noise_A / often.noise_A == pytest.approx(2.0, rel=1e-12)
-    assert once.noise_A / more.noise_A == pytest.approx(2.0, rel=1e-12)
+    assert once.noise_A / more.noise_A == pytest.approx(2.0, rel=0.018)
     assert often.bias_rms_A == once.bias_rms_A
     assert more.blur_A == once.blur_A
     assert more.streaks_A < once.streaks_A
@@ -177,13 +180,14 @@ def test_a_full_turn_has_no_parallax_but_half_the_angles():
 @pytest.mark.parametrize("experiment", [small(), wide()], ids=["particle", "window"])
 def test_terms_are_those_of_the_full_prediction(experiment):
     # Truth: the full prediction of one scan. Both look at all voxels of the small particle;
-    # 240 and 400 of the window. 16 angles for 48: the squared weights of a voxel scatter by
-    # 0.3 over angles (1/18 ± what mixing fractions does), 2 % in the root of their mean. Pixels
-    # of 0.25 for 0.33 µm: a variance of 0.004 µm² beside the beam's 0.18, 2 % of a blur, and as
-    # much again where voxels at a surface are told apart differently.
+    # 240 and 400 of the window. Noise: where 16 angles stand for all, single voxels are 2 % off
+    # either way (variances of rays change with rotation), some tenths in the mean of 48 and more;
+    # that rays along rows of voxels count too much or too little, 3 %, is put right in both.
+    # Pixels of 0.25 for 0.33 µm: a variance of 0.004 µm² beside the beam's 0.18, 2 % of a blur, and
+    # as much again where voxels at a surface are told apart differently.
     full, quick = predict(experiment, n_voxels=400), many_scans(experiment).errors(experiment.scan)
     expected = full.typical_A
-    assert quick.noise_A == pytest.approx(expected["noise"], rel=0.06)
+    assert quick.noise_A == pytest.approx(expected["noise"], rel=0.012)
     assert quick.streaks_A == pytest.approx(expected["streaks"], rel=0.05)
     assert quick.blur_A == pytest.approx(expected["blur"], rel=0.10)
     assert quick.parallax_A == pytest.approx(expected["parallax"], rel=0.10)
@@ -209,20 +213,52 @@ def test_what_is_beyond_the_view_adds_what_the_full_prediction_has():
 
 
 def test_a_finer_coarse_scan_leaves_less():
-    # Limit: steps as fine as the image's pixels (1 µm) leave what pixels hold above a quarter of
-    # their own frequency, which D, smooth, hardly passes; wider steps leave more.
+    # Limit: steps as fine as the image's pixels (1 µm), with angles enough, leave what pixels hold
+    # above a quarter of their own frequency, which D, smooth, hardly passes; steps as wide as
+    # half the sample leave more. Two steps off the rim, over which what is taken off reaches.
     experiment = wide()
     whole = whole_of(experiment.build_sample(), beam=experiment.beam, effects=experiment.effects)
-    voxels = voxels_of(many_scans(experiment).scene, experiment.scan, region="interior", most=30)
+    voxels = voxels_of(many_scans(experiment).scene, experiment.scan, region="interior", most=60)
+    inner = np.hypot(voxels.x_um, voxels.y_um) < 8.0
     given = {"scan": experiment.scan, "filter_name": "ramp", "padding": "zero"}
     alone = beyond(whole, voxels, **given).amount.sum(axis=1)
 
     def left(step_um):
-        found = beyond(whole, voxels, coarse=Transfer((), step_um=step_um), **given)
-        return np.abs(found.amount.sum(axis=1)).max() / np.abs(alone).max()
+        coarse = Scan(n_offsets=2 * round(32 / step_um) + 1, step_um=step_um, n_angles=200)
+        found = beyond(whole, voxels, coarse=coarse, **given)
+        return np.abs(found.amount.sum(axis=1))[inner].max() / np.abs(alone).max()
 
-    assert left(1.0) < 0.05
-    assert left(1.0) < left(4.0) < left(16.0)
+    assert max(left(1.0), left(4.0)) < 0.05
+    assert left(16.0) > 2.0 * max(left(1.0), left(4.0))
+
+
+def test_what_a_coarse_scan_leaves_is_what_the_recipe_leaves():
+    # Truth: the chain without noise and parallax, less what it errs where all is in view. Voxels a
+    # step and more off the rim: streaks differ in both, some 0.05 of 0.4 mÅ. At the rim the ring
+    # that is taken off eats up to half of a voxel: 4 mÅ and more instead of 1.
+    experiment = wide()
+    quiet = experiment.effects.model_copy(update={"noise": False, "parallax": False})
+    coarse = Scan(n_offsets=11, step_um=8.0, n_angles=20)
+    cut = experiment.recipe.truncation.model_copy(update={"method": "coarse"})
+    recipe = experiment.recipe.model_copy(update={"truncation": cut})
+    experiment = experiment.model_copy(update={"effects": quiet})
+
+    def errors(**changes):
+        simulated = simulate(experiment.model_copy(update=changes))
+        maps = recover(simulated.raw, others=simulated.others)
+        return 1e3 * (maps.a_A - simulated.truth.a_A)
+
+    having = errors(scans={"coarse": coarse}, recipe=recipe)
+    in_view = errors(scan=experiment.scan.model_copy(update={"n_offsets": 65}))[22:43, 22:43]
+    found = many_scans(experiment)
+    sight = _sight_of(found, 21, 1.0, _means(recipe, coarse))
+    ix, iy = (np.round(place + 10.0).astype(int) for place in (sight.x_um, sight.y_um))
+    measured, predicted = (having - in_view)[iy, ix], 1e3 * sight.truncation_A
+    known = np.isfinite(measured)
+    inner, rim = known & (sight.radius_um < 9.5), known & (sight.radius_um >= 9.5)
+    assert _rms((predicted - measured)[inner]) < 0.25 * _rms(measured[inner])
+    assert _rms(predicted[rim]) == pytest.approx(_rms(measured[rim]), rel=0.35)
+    assert _rms(measured[rim]) > 3.0 * _rms(measured[inner])
 
 
 def test_mixtures_hold_the_material_of_the_sample():
@@ -308,6 +344,26 @@ def test_the_cheapest_that_meets_everything_is_recommended():
     assert [row.beam_time_s for row in front(rows)] == [20, 30, 50]
 
 
+def test_the_list_of_the_front_keeps_its_ends_and_the_pick():
+    # Definition: of 61 scans of the front 25 are told, evenly spread: at most ⌈60/24⌉ apart, and
+    # one more where the pick has taken a neighbour's place.
+    best = [made_up(i, 1e-3 / (i + 1)) for i in range(61)]
+    for picked in range(61):
+        told = shown_front(best, best[picked])
+        places = [best.index(row) for row in told]
+        assert len(told) == 25
+        assert (places[0], places[-1]) == (0, 60)
+        assert picked in places
+        assert max(np.diff(places)) <= 4
+        assert min(np.diff(places)) > 0
+    beside = made_up(30.5, 1.0)  # dearer than others of its error, because of a limit
+    told = shown_front(best, beside)
+    assert beside in told
+    assert [row.beam_time_s for row in told] == sorted(row.beam_time_s for row in told)
+    assert shown_front(best[:9], best[4]) == best[:9]
+    assert shown_front([], None) == []
+
+
 def test_a_plan_that_cannot_be_met_says_what_fails_and_by_how_much():
     rows = [made_up(20, 6e-4, place=(0,)), made_up(90, 2e-4, place=(1,))]
     grid = replace(grid_of(small(), all_varied(["scan.n_angles=48,96"])))
@@ -324,6 +380,20 @@ def test_a_plan_that_cannot_be_met_says_what_fails_and_by_how_much():
     assert "No scan of the range keeps within the limits" in text
     assert "with 20.00 s (2.0 times as much)" in text
     assert "whatever it costs" in text
+
+
+def test_what_trimming_adds_is_told_beside_the_number(tmp_path):
+    integration = small().recipe.integration.model_copy(update={"method": "trimmed_5_5"})
+    recipe = small().recipe.model_copy(update={"integration": integration})
+    keys = all_varied(["scan.exposure_s=10,20"])
+    wish = Wish({"lattice_A": 1.0})
+    for experiment, told in ((small(recipe=recipe), ["trimming"]), (small(), [])):
+        found = plan(experiment, keys, wish)
+        assert [row["unpredicted"] for row in entry(found)["scans"]] == [told, told]
+        files = PlanFiles.within(tmp_path)
+        write_plan(found, files)
+        assert (" + trimming</td>" in files.html.read_text()) == bool(told)
+        assert ("mÅ besides that of trimming" in terminal(found)[0]) == bool(told)
 
 
 def test_amounts_have_their_units():

@@ -9,10 +9,13 @@ from inverse.recipe_steps import Truncation
 from inverse.reconstruct import filtered_back_projection
 from phantoms.particle import Particle
 from phantoms.sample import Sample
+from phantoms.shape import RoughOutline
 from validation.predicted_images import waves
 from validation.predicted_outside import outside_of
+from validation.predicted_slice import drawn, raster
 from validation.predicted_streaks import Spectrum, distinct_angles, spectrum_of, streak_variance
 from validation.predicted_transfer import Transfer
+from xrdct.errors import InputError
 from xrdct.instrument import Beam
 from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scan import Scan
@@ -40,6 +43,32 @@ def reconstructed(x_um, y_um, *, sigma_um, scan, size):
     ).values[:, :, 0]
     edge = (scan.n_offsets - size) // 2
     return image[edge : edge + size, edge : edge + size].astype(float)
+
+
+# The slice
+
+
+def test_particles_off_the_slice_and_the_view_are_not_drawn_and_not_missed():
+    # Law: what no height and no pixel meets adds nothing, to the last bit; by hand: the beam's
+    # heights are 0 and ±0.74 µm, the image reaches to 10 µm.
+    inside = Particle(centre_um=(1.0, 2.0, 3.0), diameter_um=7.0, x=0.9)
+    touching = Particle(centre_um=(-11.0, 0.0, 0.0), diameter_um=4.0, x=0.93)
+    above = Particle(centre_um=(0.0, -6.0, 3.8), diameter_um=6.0, x=0.9)
+    beside = Particle(centre_um=(14.0, 0.0, 0.0), diameter_um=7.0, x=0.9)
+    given = {"size": 40, "pixel_um": 0.5, "height_um": 1.0, "workers": 1}
+    every = Sample((above, inside, beside, touching))
+    levels_um = np.array([-0.74, 0.0, 0.74])
+    assert drawn(every, half_um=10.0, levels_um=levels_um).tolist() == [1, 3]
+    all_of_it, some = raster(every, **given), raster(Sample((inside, touching)), **given)
+    for one, other in zip([*all_of_it[:3], *all_of_it[3]], [*some[:3], *some[3]], strict=True):
+        assert np.array_equal(one, other)
+    assert all_of_it[0].sum() > 0.0
+
+
+def test_bodies_that_are_no_spheres_are_refused():
+    rough = Particle(centre_um=(0.0, 0.0, 0.0), diameter_um=9.0, outline=RoughOutline())
+    with pytest.raises(InputError, match=r"layered spheres only, but particles\[0\] .* is none"):
+        raster(Sample((rough,)), size=20, pixel_um=1.0, height_um=0.0, workers=1)
 
 
 # Transfer function

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from validation.bounds_optics import Optics
 from validation.bounds_raw import lengths_um, ray_information
-from validation.bounds_rays import Places, angles_looked_at, projection_weights
+from validation.bounds_rays import Places, angles_looked_at, mean_power, projection_weights
 from validation.predicted_trimming import check_kept
 from xrdct.compiled import single_threaded_algebra
 from xrdct.scan import Scan
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +62,15 @@ def _counted(optics: Optics, places: Places, scan: Scan, a_A: Floats, amount: Fl
     plain, kept = np.zeros(n_channels), np.zeros(n_channels)
     slope = optics.slope_at(a_A)
     width_um = beam.width_um if optics.virtual.effects.beam_size else 0.0
-    chosen = angles_looked_at(scan).size
-    repeats = chosen / scan.n_angles
+    chosen = angles_looked_at(scan)
+    repeats = chosen.size / scan.n_angles
     for line, weights in projection_weights(
         places, scan=scan, filter_name=recipe.reconstruction.filter, padding=recipe.padding
     ):
         rays = optics.rays(scan, line)
         variance += weights**2 @ rays.line_variance
         paths += weights**2 @ rays.path_um
-        mean_path += rays.path_um.mean(axis=0) / chosen
+        mean_path += rays.path_um.mean(axis=0) / chosen.size
         plain += rays.counts.sum(axis=0)
         kept += rays.kept.sum(axis=0)
         crossed = lengths_um(
@@ -78,7 +79,19 @@ def _counted(optics: Optics, places: Places, scan: Scan, a_A: Floats, amount: Fl
         )  # fmt: skip
         shown += np.sum(weights * crossed, axis=1) / np.sqrt(repeats)
         raw += ray_information(crossed, slope, rays=rays, channel_gain=optics.channel_gain)
-    check_kept(optics, plain / (chosen * scan.n_offsets))
+    check_kept(optics, plain / (chosen.size * scan.n_offsets))
     share = np.divide(kept, plain, out=np.ones(n_channels), where=plain > 0.0)
     own = np.bincount(places.region, amount)
-    return Counted(variance, raw / repeats, shown / own, share, paths, mean_path)
+    more = _in_proportion(places, scan, chosen, recipe.reconstruction.filter)[:, None]
+    return Counted(more * variance, raw / repeats, shown / own, share, more * paths, mean_path)
+
+
+def _in_proportion(places: Places, scan: Scan, chosen: Ints, filter_name: str) -> Floats:
+    """Return what all angles say over what the chosen ones say of variances, (region,)."""
+    if chosen.size == scan.n_angles or places.n_regions != places.x_um.size:
+        return np.ones(places.n_regions)
+    every, some = (
+        mean_power(places.x_um, places.y_um, scan=scan, angles_rad=angles, filter_name=filter_name)
+        for angles in (scan.angles_rad, scan.angles_rad[chosen])
+    )
+    return np.asarray(every / some)

@@ -8,8 +8,8 @@ import numpy as np
 import xraylib
 
 from inverse.interlace import half_step_scan
-from phantoms.library import Electrode, Particle1, Particle2
-from validation.experiment import Experiment
+from phantoms.library import is_in_plane, plane_um
+from validation.experiment import Experiment, ParticleList
 from xrdct.composition import number_density_per_A3
 from xrdct.crystal import atomic_number, load_crystal
 from xrdct.instrument import ring_acceptance
@@ -91,9 +91,9 @@ def dose_MGy(experiment: Experiment) -> float:
 
 
 def _sample_diameter_um(experiment: Experiment) -> float:
-    if isinstance(experiment.sample, Electrode | Particle1 | Particle2):
-        return experiment.sample.diameter_um
-    return experiment.build_sample().diameter_um
+    if isinstance(experiment.sample, ParticleList):
+        return experiment.build_sample().diameter_um
+    return experiment.sample.diameter_um
 
 
 def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
@@ -110,17 +110,16 @@ def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
             f"{scan.n_angles} angles are too few for {sample_um:.0f} µm of sample: what lies "
             f"outside {scan.alias_free_diameter_um:.0f} µm streaks (about {needed} angles needed)"
         )
+    height_um = _plane_um(experiment)
     if _is_empty_slice(experiment):
-        found.append(f"no particle reaches the measured plane, z = {experiment.sample.z_um:g} µm")
+        found.append(f"no particle reaches the measured plane, z = {height_um:g} µm")
     found += _ring_warnings(experiment)
     if experiment.mode == "frames" and scan.n_points > _MANY_FRAMES:
         found.append(
             f"{scan.n_points} frames take hours: `--mode patterns` imitates their statistics"
         )
-    if experiment.cell is not None and abs(experiment.sample.z_um) > _electrode_reach(experiment):
-        found.append(
-            f"the measured plane, z = {experiment.sample.z_um:g} µm, lies outside the electrode"
-        )
+    if experiment.cell is not None and abs(height_um) > _electrode_reach(experiment):
+        found.append(f"the measured plane, z = {height_um:g} µm, lies outside the electrode")
     if scan.n_planes > 1:
         found.append("pattern mode simulates one plane at a time")
     if half_step_scan(scan).step_um > 1.5 * experiment.beam.width_um:
@@ -159,11 +158,15 @@ def _electrode_reach(experiment: Experiment) -> float:
     return min(cell.slice_height_um, cell.electrode_thickness_um - cell.slice_height_um)
 
 
+def _plane_um(experiment: Experiment) -> float:
+    """Return the height of the measured plane."""
+    sample = experiment.sample
+    return sample.z_um if isinstance(sample, ParticleList) else plane_um(sample)
+
+
 def _is_empty_slice(experiment: Experiment) -> bool:
     """Return whether no particle reaches the plane that is measured (never said of a packing)."""
     sample = experiment.sample
-    if isinstance(sample, Electrode):
-        return False
-    if isinstance(sample, Particle1 | Particle2):
-        return abs(sample.z_um) >= 0.5 * sample.diameter_um
+    if not isinstance(sample, ParticleList):
+        return not is_in_plane(sample)
     return all(abs(p.centre_um[2] - sample.z_um) >= p.radius_um for p in sample.particles)

@@ -13,6 +13,7 @@ import typer
 from validation.cli_backends import backends
 from validation.cli_budget import budget
 from validation.cli_options import ExperimentFile, Folder, Mode, Quiet, Reseed, Threads
+from validation.cli_paper import paper
 from validation.cli_plan import plan
 from validation.cli_score import score
 from validation.cli_selftest import selftest
@@ -221,6 +222,7 @@ def check(experiment: ExperimentFile, seed: Reseed = None) -> None:
 app.command()(backends)
 app.command()(score)
 app.command()(budget)
+app.command()(paper)
 app.command()(sweep)
 app.command()(plan)
 app.command()(selftest)

@@ -110,15 +110,24 @@ def true_weight_fractions(table: RegionTable, truth: Truth) -> Floats:
     refined phase stands for the spinel; others go by the names of their crystals, as CIF files may
     be named from elsewhere.
     """
-    inside = table.label >= 0
-    region = table.label[inside]
+    return true_fractions_by_label(
+        table.label, n_regions=table.shell.size, phases=table.phases, truth=truth
+    )
+
+
+def true_fractions_by_label(
+    label: NDArray[np.int64], *, n_regions: int, phases: Sequence[str], truth: Truth
+) -> Floats:
+    """Return the same for the regions of any map of labels, (y, x), −1 being none of them."""
+    inside = label >= 0
+    region = label[inside]
     masses = {
-        name: np.bincount(region, mass[inside], table.shell.size)
+        name: np.bincount(region, mass[inside], n_regions)
         for name, mass in masses_by_name(truth).items()
     }
     total = np.sum(list(masses.values()), axis=0)
-    absent = np.zeros(table.shell.size)
-    names = named_crystals(table.phases, refined=table.phases[0])
+    absent = np.zeros(n_regions)
+    names = named_crystals(phases, refined=phases[0])
     found = np.stack([masses.get(name, absent) for name in names], axis=1)
     with np.errstate(invalid="ignore"):
         return np.asarray(found / total[:, None])

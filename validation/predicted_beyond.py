@@ -5,10 +5,10 @@ every bin of lattice parameters by itself, so that whatever levers are asked for
 filtered once. D is taken at the step of the coarse image of the whole slice, or the scan's where
 that is wider, between the same outermost offsets: it is smooth but for their nearest neighbours.
 
-A recipe that subtracts what a coarse scan shows outside leaves D (p − l ∗ p), l the line spread of
-the coarse scan, 1 − T in frequencies (:mod:`validation.predicted_transfer`): what it shows inside
-the view drops out of D. Where this fails: errors that the coarse scan has of its own, noise,
-undersampling and what falls between its offsets, which can be as large as what is left.
+A recipe that subtracts what a coarse scan shows outside leaves D p − F_cut c, c the rays of what it
+shows there (:mod:`validation.predicted_coarse`). That is taken off up to a sharp circle, so that
+F_cut c reaches over the rim of the view by the interpolation between offsets: the outermost voxels
+lose material of their own.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, rfft
 
 from forward.settings import Effects
 from inverse.filters import filter_matrix
 from phantoms.sample import Sample
+from validation.predicted_coarse import shown_beyond
 from validation.predicted_scene import Voxels
 from validation.predicted_shown import Mixture, between, bins_of
 from validation.predicted_slice import raster
-from validation.predicted_transfer import Transfer
 from xrdct.compiled import compiled, threaded
 from xrdct.instrument import Beam
 from xrdct.scan import Scan
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Singles = NDArray[np.float32]
 
 _MOST_PIXELS = 400
 _LAYER_UM = 0.5
-_ANGLES = 90
+_ANGLES, _ANGLES_OF_COARSE = 90, 180
 _BIN_A = 4e-3
 """A quarter of a narrow line's width: levers are linear over it to a few per cent."""
 
@@ -92,11 +92,12 @@ def beyond(
     scan: Scan,
     filter_name: str,
     padding: str,
-    coarse: Transfer | None = None,
+    coarse: Scan | None = None,
 ) -> Mixture:
     """Return what lies outside the view adds to the mixture that voxels show; may be negative.
 
-    ``coarse`` is the transfer function of a scan that was subtracted.
+    ``coarse`` is a scan that was subtracted. Raises InputError for one that cannot be
+    reconstructed.
     """
     extent_um = 2.0 * float(scan.offsets_um[-1])
     n_view = int(extent_um / max(scan.step_um, whole.pixel_um) + 1e-9) + 1
@@ -104,13 +105,13 @@ def beyond(
     step_um = extent_um / (n_view - 1)
     table = _filtered(whole, n_view, step_um, filter_name, padding, coarse)
     found = np.zeros((voxels.x_um.size, table.shape[2]))
-    for angle, rows in zip(_angles(), table, strict=True):
+    for angle, rows in zip(_angles(len(table)), table, strict=True):
         across_um = voxels.x_um * np.cos(angle) + voxels.y_um * np.sin(angle)
         place = np.clip(across_um / step_um + 0.5 * (n_view - 1), 0.0, n_view - 1.0)
         before = np.minimum(np.floor(place).astype(np.int64), n_view - 2)
         part = (place - before)[:, None]
         found += (1.0 - part) * rows[before] + part * rows[before + 1]
-    found *= np.pi / _ANGLES
+    found *= np.pi / len(table)
     n_bins = whole.a_A.size
     return Mixture(whole.a_A, found[:, :n_bins], found[:, n_bins:])
 
@@ -122,14 +123,45 @@ def _filtered(
     step_um: float,
     filter_name: str,
     padding: str,
-    coarse: Transfer | None,
+    coarse: Scan | None,
 ) -> Floats:
     """Return D p of every column, (angle, offset of the view, column)."""
     around = int(np.ceil(whole.radius_um / step_um)) + 2
     beyond_view = max(0, around - n_view // 2)
     n_all = n_view + 2 * beyond_view
-    projected = np.zeros((_ANGLES, n_all, whole.n_columns))
-    angles = _angles()
+    angles = _angles(_ANGLES if coarse is None else _ANGLES_OF_COARSE)
+    projected = _projected(whole, angles, n_all=n_all, step_um=step_um)
+    cut = filter_matrix(n_view, step_um=step_um, filter_name=filter_name, padding=padding)
+    all_of_it = filter_matrix(n_all, step_um=step_um, filter_name=filter_name, padding="zero")
+    difference = -all_of_it[beyond_view : beyond_view + n_view]
+    difference[:, beyond_view : beyond_view + n_view] += cut
+    found = np.asarray(difference @ projected)
+    if coarse is not None:
+        offsets_um = np.asarray((np.arange(n_view) - 0.5 * (n_view - 1)) * step_um, float)
+        found -= cut @ shown_beyond(
+            _lines_of(whole, coarse), coarse=coarse, inner_um=float(offsets_um[-1]),
+            filter_name=filter_name, angles_rad=angles, offsets_um=offsets_um,
+        )  # fmt: skip
+    return found
+
+
+def _lines_of(whole: Whole, scan: Scan) -> Singles:
+    """Return the line integrals of a wide scan, (angle, offset, column).
+
+    Points are spread over two offsets about a pixel apart, which with their own width stands for
+    the beam, and read at the scan's own, coarser ones.
+    """
+    per_step = max(1, round(scan.step_um / whole.pixel_um))
+    fine_um = scan.step_um / per_step
+    n_fine = (scan.n_offsets - 1) * per_step + 1
+    spare = max(0, int(np.ceil((whole.radius_um - scan.offsets_um[-1]) / fine_um))) + 2
+    lines = _projected(whole, scan.angles_rad, n_all=n_fine + 2 * spare, step_um=fine_um)
+    return lines[:, spare : spare + n_fine : per_step].astype(np.float32)
+
+
+def _projected(whole: Whole, angles: Floats, *, n_all: int, step_um: float) -> Floats:
+    """Return line integrals of every column, (angle, offset, column), on offsets about the axis."""
+    projected = np.zeros((angles.size, n_all, whole.n_columns))
 
     def project(first: int, last: int) -> None:
         _project(
@@ -138,26 +170,12 @@ def _filtered(
             projected[first:last],
         )  # fmt: skip
 
-    threaded(project, _ANGLES, workers=None)
-    if coarse is not None:
-        projected = _less_shown(projected, step_um=step_um, coarse=coarse)
-    cut = filter_matrix(n_view, step_um=step_um, filter_name=filter_name, padding=padding)
-    all_of_it = filter_matrix(n_all, step_um=step_um, filter_name=filter_name, padding="zero")
-    difference = -all_of_it[beyond_view : beyond_view + n_view]
-    difference[:, beyond_view : beyond_view + n_view] += cut
-    return np.asarray(difference @ projected)
+    threaded(project, angles.size, workers=None)
+    return projected
 
 
-def _less_shown(projected: Floats, *, step_um: float, coarse: Transfer) -> Floats:
-    """Return projections less what a coarse scan shows of them; offsets are the second axis."""
-    count = 2 * projected.shape[1]
-    missed = 1.0 - coarse.coherent(np.asarray(np.fft.rfftfreq(count, step_um), float))
-    spectrum = rfft(projected, count, axis=1) * missed[:, None]
-    return np.asarray(irfft(spectrum, count, axis=1)[:, : projected.shape[1]])
-
-
-def _angles() -> Floats:
-    return np.pi * np.arange(_ANGLES) / _ANGLES
+def _angles(count: int) -> Floats:
+    return np.pi * np.arange(count) / count
 
 
 @compiled

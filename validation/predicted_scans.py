@@ -3,9 +3,13 @@
 The terms are those of :mod:`validation.bounds`, by the same formulae. What a scan's step and view
 decide is a :class:`Sight`; angles and exposure enter in closed form:
 
-    noise² ∝ 1/(exposure · angles)      grains² ∝ 1/angles
+    noise² ∝ P/(exposure · angles)      grains² ∝ P/angles
     streaks²  from the number of distinct angles,  blur, truncation  from neither
     parallax  none over a full turn
+
+with P what interpolation between rays leaves (:func:`validation.bounds_rays.mean_power`), the mean
+over the scan's own angles. Noise is worked out for few voxels and angles, and goes to all voxels
+looked at by the mean of P/φ², φ the amount that they show.
 
 Levers, the images of parallax and the spectra that streaks come from are those of one reference
 scan: they depend on the scan through the shape of the noise over the channels alone.
@@ -27,14 +31,16 @@ from inverse.recipe import Recipe
 from validation.bounds_fisher import bound, levers
 from validation.bounds_fractions import fraction_bound
 from validation.bounds_optics import Optics, prepare_optics
+from validation.bounds_rays import mean_power
 from validation.experiment import Experiment
 from validation.predicted_beyond import Whole, beyond, whole_of
 from validation.predicted_fields import Field, fields_of
 from validation.predicted_grains import variance_per_path
 from validation.predicted_levers import Levers, material_levers, slopes_of
+from validation.predicted_mixtures import biases_of
 from validation.predicted_rays import RayTable, ray_table, squared_shares
 from validation.predicted_scene import Scene, Voxels, scene_of, voxels_of
-from validation.predicted_shown import Mixture, Spread, bins_of, resolution_um, spread_of
+from validation.predicted_shown import bins_of, resolution_um, spread_of
 from validation.predicted_streaks import distinct_angles, streak_kernel
 from validation.predicted_transfer import Transfer, transfer_of
 from validation.predicted_trimming import check_kept
@@ -88,8 +94,13 @@ class Sight:
     radius_um: Floats
     transfer: Transfer
     resolution_um: float
+    x_um: Floats
+    y_um: Floats
+    amount: Floats
+    """Volume fraction that is shown, at least a twentieth of the true one."""
     noise_A2: float
-    """Mean square for Σ w² = 1 and 1 s (:func:`validation.predicted_rays.squared_shares`)."""
+    """Mean square for Σ w² = 1 (:func:`validation.predicted_rays.squared_shares`), 1 s and
+    P/φ² = 1."""
     grains_A2: float
     """The same, of any exposure."""
     fraction_2: float | None
@@ -121,7 +132,7 @@ class ManyScans:
         check_kept(self.optics, self.table.counts_per_s * scan.exposure_s)
         with single_threaded_algebra():
             sight = _sight_of(self, scan.n_offsets, scan.step_um, _means(recipe, coarse))
-            shares = squared_shares(scan)
+            shares = squared_shares(scan) * _power(sight, scan, recipe.reconstruction.filter)
             streaks_2 = _streaks_A2(self, sight, distinct_angles(scan))
         full_turn = scan.angle_range_deg > _HALF_TURN_DEG
         parallax_A = sight.parallax_A * (0.0 if full_turn else 1.0)
@@ -153,8 +164,8 @@ class _Means(NamedTuple):
     padding: str
     mended: bool
     """Whether projections are completed to the sample's edge."""
-    coarse_step_um: float | None
-    """Of the scan that is subtracted outside the view; None where none is."""
+    coarse: Scan | None
+    """The scan that is subtracted outside the view; None where none is."""
 
 
 def many_scans(
@@ -202,7 +213,7 @@ def _means(recipe: Recipe, coarse: Scan | None = None) -> _Means:
         filter_name=recipe.reconstruction.filter,
         padding=recipe.padding,
         mended=method != "none" and not subtracted,
-        coarse_step_um=coarse.step_um if coarse is not None and subtracted else None,
+        coarse=coarse if subtracted else None,
     )
 
 
@@ -220,19 +231,21 @@ def _sight_of(many: ManyScans, n_offsets: int, step_um: float, means: _Means) ->
     """Return what a step and a view decide."""
     scene = many.scene
     scan = Scan(n_offsets=n_offsets, step_um=step_um, n_angles=1)
-    voxels = _some(scene, scan, many.region, _VOXELS)
+    most = _VOXELS if means.coarse is None else 2 * _VOXELS  # those at the rim rule then
+    voxels = _some(scene, scan, many.region, most)
     transfer = _transfer(many, step_um, means)
     spread = spread_of(scene, voxels, transfer=transfer)
     bins_A = bins_of(np.append(scene.a_A[scene.a_A > 0.0], voxels.a_A), spacing_A=_BIN_A)
     shown = spread.mixture(scene, bins_A)
     more = None
     if not means.mended and 0.5 * scene.diameter_um > scan.offsets_um[-1]:
-        step = means.coarse_step_um
         more = beyond(
             _whole(many), voxels, scan=scan, filter_name=means.filter_name, padding=means.padding,
-            coarse=None if step is None else _transfer(many, step, means),
+            coarse=means.coarse,
         )  # fmt: skip
-    terms, weight = _systematic(many, voxels, spread, shown, more)
+    terms, weight = biases_of(
+        many.levers, many.fields, voxels, spread, shown, more, emptied=means.coarse is not None
+    )
     every = max(1, voxels.x_um.size // _NOISE_VOXELS)
     amount = np.maximum(terms[3], 0.05 * voxels.amount)
     noise_2, grains_2, fraction_2 = _scatter(many, voxels, amount, scan, means, every)
@@ -245,6 +258,9 @@ def _sight_of(many: ManyScans, n_offsets: int, step_um: float, means: _Means) ->
         radius_um=np.hypot(voxels.x_um, voxels.y_um),
         transfer=transfer,
         resolution_um=resolution_um(transfer),
+        x_um=voxels.x_um,
+        y_um=voxels.y_um,
+        amount=amount,
         noise_A2=noise_2,
         grains_A2=grains_2,
         fraction_2=fraction_2,
@@ -280,51 +296,25 @@ def _streaks_A2(many: ManyScans, sight: Sight, number: int) -> float:
     return float(np.mean(np.sum(sight.weight * np.stack(deviation), axis=0) ** 2))
 
 
-def _systematic(
-    many: ManyScans, voxels: Voxels, spread: Spread, shown: Mixture, more: Mixture | None
-) -> tuple[Floats, Floats]:
-    """Return blur, parallax, truncation and amount, (4, voxel), and the weights of classes.
-
-    As :mod:`validation.predicted_systematic` has it.
-    """
-    found = many.levers
-    lower, share = found.between(voxels.a_A)
-    total = np.zeros((4, voxels.x_um.size))
-    weights = np.zeros((found.class_a_A.size, voxels.x_um.size))
-    for k in range(found.class_a_A.size):
-        weight = share * (lower == k) + (1.0 - share) * (lower == k - 1)
-        if not np.any(weight):
-            continue
-        moved, amount = _of_class(found, shown, k)
-        moved_more, amount_more = _of_class(found, more, k) if more is not None else (0.0, 0.0)
-        curve = found.shift_A[k] / found.amount[k]
-        own = found.of(curve, voxels.a_A)
-        rate = found.of(np.gradient(curve, found.a_A), voxels.a_A)
-        seen = amount + amount_more
-        blur = (moved / amount - own) / rate
-        full = ((moved + moved_more) / seen - own) / rate
-        image = many.fields[k].displaced
-        parallax = spread.of(image) / (seen * rate) if image.size else np.zeros(seen.size)
-        shown_amount = seen / found.of(found.amount[k], voxels.a_A)
-        total += weight * np.stack([blur, parallax, full - blur, shown_amount])
-        weights[k] = weight / (seen * rate)
-    return total, weights
+def _power(sight: Sight, scan: Scan, filter_name: str) -> float:
+    """Return the mean of P/φ² over the voxels, of a scan's angles."""
+    return _power_of(sight, scan.model_copy(update={"exposure_s": 1.0}), filter_name)
 
 
-def _of_class(found: Levers, mixture: Mixture, k: int) -> tuple[Floats, Floats]:
-    """Return what a mixture adds to the fields m and w of a class, (voxel,) both."""
-    return (
-        mixture.sum(found.of(found.shift_A[k], mixture.a_A), found.extra_shift_A[k]),
-        mixture.sum(found.of(found.amount[k], mixture.a_A), found.extra_amount[k]),
+@lru_cache(maxsize=4096)
+def _power_of(sight: Sight, scan: Scan, filter_name: str) -> float:
+    power = mean_power(
+        sight.x_um, sight.y_um, scan=scan, angles_rad=scan.angles_rad, filter_name=filter_name
     )
+    return float((power / sight.amount**2).mean())
 
 
 def _scatter(
     many: ManyScans, voxels: Voxels, shown: Floats, scan: Scan, means: _Means, every: int
 ) -> tuple[float, float, float | None]:
-    """Return mean squares of noise and grains, and of the weight fraction known worst."""
+    """Return mean squares of noise, grains and the weight fraction known worst, over P/φ²."""
     optics, kept = many.optics, many.table.kept
-    some = slice(None, None, every)
+    some = np.argsort(voxels.a_A, kind="stable")[every // 2 :: every]  # noise goes with a
     few = replace(
         voxels, x_um=voxels.x_um[some], y_um=voxels.y_um[some], amount=voxels.amount[some],
         a_A=voxels.a_A[some], extra=voxels.extra[:, some],
@@ -332,6 +322,10 @@ def _scatter(
     variance, paths = many.table.gathered(
         few, scan=scan, filter_name=means.filter_name, padding=means.padding
     )
+    power = mean_power(
+        few.x_um, few.y_um, scan=scan, angles_rad=many.table.angles_rad,
+        filter_name=means.filter_name,
+    ) / shown[some] ** 2  # fmt: skip
     slopes = slopes_of(optics, a_A=few.a_A, amount=shown[some], kept=kept)
     covariance = bound(slopes, variance=variance)
     grains = 0.0
@@ -339,12 +333,12 @@ def _scatter(
         lever = levers(slopes, variance=variance)[:, 0]
         mean_path = many.table.path_um.mean(axis=(0, 1))
         per_path = variance_per_path(optics, lever, mean_path_um=mean_path)
-        grains = float(np.einsum("vs,vs->v", paths, per_path).mean())
+        grains = float((np.einsum("vs,vs->v", paths, per_path) / power).mean())
     fraction = None
     if optics.recipe.fixed_phases:
         spread = fraction_bound(optics, covariance, few.amount, few.extra, few.a_A)
-        fraction = float(np.mean(spread**2, axis=0).max())
-    return float(covariance[:, 0, 0].mean()), grains, fraction
+        fraction = float(np.mean(spread**2 / power[:, None], axis=0).max())
+    return float((covariance[:, 0, 0] / power).mean()), grains, fraction
 
 
 def _rms(values: Floats) -> float:

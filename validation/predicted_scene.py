@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from forward.settings import Effects
 from phantoms.sample import Sample
-from validation.predicted_slice import heights_um, raster
+from validation.predicted_slice import drawn, heights_um, raster
 from validation.truth import ONE_LATTICE_SHARE
 from xrdct.instrument import Beam
 from xrdct.scan import Scan
@@ -100,6 +100,7 @@ def scene_of(
     )  # fmt: skip
     total = volume.sum(axis=2)
     levels_um, _ = heights_um(sample.z_um, height_um)
+    numbers = drawn(sample, half_um=0.5 * size * pixel_um, levels_um=levels_um)
     return Scene(
         centres_um=sample.centres_um,
         radii_um=sample.radii_um,
@@ -109,7 +110,7 @@ def scene_of(
         a_A=np.divide(moment.sum(axis=2), total, out=np.zeros_like(total), where=total > 0.0),
         extra=np.moveaxis(extra, 2, 0),
         purity=np.divide(volume.max(axis=2), total, out=np.ones_like(total), where=total > 0.0),
-        owner=_numbers(sample, best, half_um=0.5 * size * pixel_um),
+        owner=np.append(numbers, -1)[best],
         low_um=float(levels_um.min()),
         high_um=float(levels_um.max()),
     )
@@ -181,10 +182,3 @@ def _means(
     pure = np.sum(part * scene.purity[where], axis=(1, 2)) >= ONE_LATTICE_SHARE * amount
     extra = np.array([np.sum(weight * phase[where], axis=(1, 2)) for phase in scene.extra])
     return amount, a_A, extra.reshape(len(scene.extra), x_um.size), pure
-
-
-def _numbers(sample: Sample, best: Ints, *, half_um: float) -> Ints:
-    """Return the sample's own numbers for those of the particles that were drawn."""
-    reach_um = np.abs(sample.centres_um[:, :2]) - sample.radii_um[:, None]
-    drawn = np.flatnonzero((reach_um < half_um).all(axis=1))
-    return np.where(best >= 0, np.append(drawn, -1)[best], -1)

@@ -27,6 +27,7 @@ from scipy.special import j0
 
 from validation.predicted_scene import MARGIN_UM, Scene, Voxels
 from validation.predicted_transfer import Transfer
+from xrdct.compiled import compiled
 
 Floats = NDArray[np.float64]
 
@@ -69,22 +70,17 @@ class Spread:
 
     def mixture(self, scene: Scene, a_A: Floats) -> Mixture:
         """Return the mixture that the voxels show, in bins evenly spaced at ``a_A``."""
-        amount = (self.weight * scene.amount[self._where]).reshape(self.row.shape[0], -1)
-        found = scene.a_A[self._where].reshape(amount.shape)
-        solid = amount != 0.0
-        voxel = np.nonzero(solid)[0]
-        lower, part = between(found[solid], a_A)
-        table = np.bincount(
-            np.concatenate([voxel * a_A.size + lower, voxel * a_A.size + lower + 1]),
-            np.concatenate([amount[solid] * (1.0 - part), amount[solid] * part]),
-            amount.shape[0] * a_A.size,
-        )
+        table = np.zeros((self.row.shape[0], a_A.size))
+        _mix(
+            self.row, self.column, self.weight, scene.amount, scene.a_A, float(a_A[0]),
+            float(a_A[1] - a_A[0]), table,
+        )  # fmt: skip
         extra = (
             np.stack([self.of(phase) for phase in scene.extra], axis=1)
             if len(scene.extra)
-            else np.zeros((amount.shape[0], 0))
+            else np.zeros((table.shape[0], 0))
         )
-        return Mixture(a_A, np.asarray(table, float).reshape(amount.shape[0], a_A.size), extra)
+        return Mixture(a_A, table, extra)
 
     @property
     def _where(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -166,3 +162,30 @@ def _reach_um(transfer: Transfer) -> float:
 def _beam_um(transfer: Transfer) -> float:
     """Return the width of the beam's core."""
     return min((width for _, width in transfer.beam), default=0.0)
+
+
+@compiled
+def _mix(
+    row: NDArray[np.int64],
+    column: NDArray[np.int64],
+    weight: Floats,
+    amount: Floats,
+    a_A: Floats,
+    first_A: float,
+    bin_A: float,
+    table: Floats,
+) -> None:
+    """Add the weighted amounts of pixels to voxels' bins, shared between two, as `between` does."""
+    last = table.shape[1] - 1
+    for voxel in range(row.shape[0]):
+        for i in range(row.shape[1]):
+            for j in range(column.shape[1]):
+                iy, ix = row[voxel, i], column[voxel, j]
+                solid = amount[iy, ix] * weight[voxel, i, j]
+                if solid == 0.0:
+                    continue
+                place = min(max((a_A[iy, ix] - first_A) / bin_A, 0.0), float(last))
+                lower = min(int(place), last - 1)
+                part = place - lower
+                table[voxel, lower] += solid * (1.0 - part)
+                table[voxel, lower + 1] += solid * part

@@ -6,16 +6,19 @@ the beam's height and over 2 × 2 points. The image reaches a margin beyond the 
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forward.settings import Effects
+from phantoms.particle_rules import named
 from phantoms.sample import Sample, radial_layers
 from validation.truth import INTERIOR_SHARE, N_BRANCHES, ONE_LATTICE_SHARE, eroded
 from validation.truth_kernel import rasterise
 from xrdct.compiled import threaded
+from xrdct.errors import InputError
 from xrdct.instrument import Beam
 from xrdct.normal import FWHM_PER_SIGMA
 from xrdct.scan import Scan
@@ -130,6 +133,14 @@ def heights_um(z_um: float, height_um: float) -> tuple[Floats, Floats]:
     return z_um + nodes * height_um / FWHM_PER_SIGMA, weights / weights.sum()
 
 
+def drawn(sample: Sample, *, half_um: float, levels_um: Floats) -> Ints:
+    """Return the numbers of the particles that reach into an image at one of these heights."""
+    centres_um, radii_um = sample.centres_um, sample.radii_um
+    inside = (np.abs(centres_um[:, :2]) - radii_um[:, None] < half_um).all(axis=1)
+    away_um = np.abs(centres_um[:, 2:] - levels_um).min(axis=1)
+    return np.flatnonzero(inside & (away_um < radii_um))
+
+
 def raster(
     sample: Sample,
     *,
@@ -141,16 +152,19 @@ def raster(
 ) -> tuple[Floats, Floats, Floats, tuple[Ints, Floats]]:
     """Return volume and moment by branch, further phases, and the particle with its share.
 
-    Particles are numbered among those that reach into the image.
+    Particles are numbered among those that are :func:`drawn`. Raises InputError for particles that
+    are no layered spheres.
     """
-    half_um = 0.5 * size * pixel_um
-    reach_um = np.abs(sample.centres_um[:, :2]) - sample.radii_um[:, None]
-    seen = np.flatnonzero((reach_um < half_um).all(axis=1))
-    part = Sample(
-        tuple(sample.particles[i] for i in seen), z_um=sample.z_um, crystals=sample.crystals
-    )
-    layers = radial_layers(part, layer_um=layer_um)
+    if sample.bodies.size:
+        raise InputError(
+            "errors are predicted for particles that are layered spheres only, but "
+            f"{named(sample.particles[sample.bodies[0]], int(sample.bodies[0]))} is none"
+        )
     levels_um, weights = heights_um(sample.z_um, height_um)
+    seen = drawn(sample, half_um=0.5 * size * pixel_um, levels_um=levels_um)
+    part = _part(sample, seen)
+    centres_um, radii_um = part.centres_um, part.radii_um
+    layers = radial_layers(part, layer_um=layer_um)
     layer_start = np.searchsorted(layers.particle, np.arange(len(seen) + 1)).astype(np.int64)
     volume = np.zeros((size, size, N_BRANCHES))
     moment = np.zeros_like(volume)
@@ -161,7 +175,7 @@ def raster(
 
     def rows(first: int, last: int) -> None:
         rasterise(
-            first, last, wanted, part.centres_um, part.radii_um, layer_start, layers.r_outer_um,
+            first, last, wanted, centres_um, radii_um, layer_start, layers.r_outer_um,
             layers.a_low_A, layers.a_high_A, layers.fraction_low, layers.fraction_high,
             layers.branch, np.ascontiguousarray(layers.extra_fraction), levels_um,
             weights, pixel_um, _POINTS, volume, moment, found, share, best,
@@ -171,3 +185,10 @@ def raster(
     extra = np.zeros((size, size, len(sample.extra_phases)))
     extra[..., [sample.extra_phases.index(name) for name in names]] = found
     return volume, moment, extra, (best, share)
+
+
+def _part(sample: Sample, numbers: Ints) -> Sample:
+    """Return a sample of some particles, which need no second look at whether they overlap."""
+    part = copy(sample)
+    object.__setattr__(part, "particles", tuple(sample.particles[i] for i in numbers))
+    return part

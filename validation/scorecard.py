@@ -20,6 +20,7 @@ from validation.outputs import write_safely
 from validation.report_words import told_bound
 from validation.steps import experiment_hash
 from validation.truth import Truth, with_masses
+from validation.truth_phase import as_refined
 from validation.truthfile import KnownTruth
 from xrdct.errors import InputError
 
@@ -36,6 +37,7 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
     if maps.experiment_hash != experiment_hash(experiment):
         raise InputError("the maps and the truth come from different experiments")
     truth, measured = known.on_grid_of(maps.scan), known.measured_as(maps.scan)
+    truth = as_refined(truth, maps.phase, folder=experiment.folder)
     lattice = {phase_name(maps.phase): lattice_metrics(maps, truth)}
     truth = with_masses(truth, folder=experiment.folder)
     weight_fraction = weight_fraction_metrics(maps, truth)

@@ -2,7 +2,8 @@
 
 Each voxel is a pixel times the beam's height. Per lattice component, the volume-weighted mean of
 the lattice parameter and its volume fraction are summed over sub-points, on a grid that is refined
-until the answer no longer changes.
+until the answer no longer changes. In a particle that is no layered sphere sub-points stand for
+small cells, of which borders take shares.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from phantoms.depth import depth_um
+from phantoms.outline import shape_of
 from phantoms.sample import SPINEL, Layers, Sample, radial_layers
+from validation.truth_bodies_kernel import rasterise_body
 from validation.truth_kernel import rasterise
 from xrdct.compiled import threaded
 from xrdct.crystal_source import find_crystal
@@ -29,6 +33,7 @@ INTERIOR_SHARE = 0.999
 ONE_LATTICE_SHARE = 0.999
 """Share of the spinel that one lattice must have, or the voxel is scored apart."""
 
+_LEAST_SPINEL = 0.05
 _LAYER_UM = 0.02
 _N_HEIGHTS = 10
 _SUBDIVISIONS = (4, 8, 16)
@@ -54,7 +59,9 @@ class Truth:
     particle: NDArray[np.int64]
     """The particle that covers most of the voxel, or −1."""
     depth_um: Floats
-    """Depth of the pixel's centre below the surface of that particle, in three dimensions."""
+    """Depth of the pixel's centre below the surface of that particle, in three dimensions.
+
+    Pores and cracks are no surface."""
     interior: Bools
     eroded: Bools
     """Interior, and all eight neighbours interior in the same particle."""
@@ -136,7 +143,7 @@ class _Sums:
 def _visible(sample: Sample, scan: Scan) -> NDArray[np.int64]:
     """Return the numbers of the particles that reach into the field of view."""
     half_um = 0.5 * scan.width_um
-    reach = np.abs(sample.centres_um[:, :2]) - sample.radii_um[:, None]
+    reach = np.abs(sample.centres_um[:, :2]) - sample.reaches_xy_um[:, None]
     return np.flatnonzero((reach < half_um).all(axis=1))
 
 
@@ -157,23 +164,47 @@ def _sum_points(
     layer_start = np.searchsorted(layers.particle, np.arange(n_particles + 1)).astype(np.int64)
     mass = (layers.fraction_low + layers.fraction_high) * layers.spinel_density_g_per_cm3
     extra = np.ascontiguousarray(np.column_stack([layers.extra_fraction, mass]))
+    bodies = sample.bodies
+    shapes = [shape_of(sample.particles[i]) for i in bodies]
+    radii_um = sample.radii_um
+    radii_um[bodies] = 0.0
 
     def rows(first: int, last: int) -> None:
         rasterise(
-            first, last, wanted, sample.centres_um, sample.radii_um, layer_start,
+            first, last, wanted, sample.centres_um, radii_um, layer_start,
             layers.r_outer_um, layers.a_low_A, layers.a_high_A, layers.fraction_low,
             layers.fraction_high, layers.branch, extra, heights_um,
             weights / weights.sum(), scan.step_um, subdivision, sums.volume, sums.moment,
             sums.extra, sums.best_share, sums.best,
         )  # fmt: skip
+        for number, shape in zip(bodies, shapes, strict=True):
+            if not _in_rows(sample.centres_um[number, 1], shape.reach_xy_um, scan, first, last):
+                continue
+            rasterise_body(
+                first, last, wanted, number, sample.centres_um[number], shape.reach_xy_um,
+                shape.kind, shape.size, shape.waves, shape.pores, shape.cracks,
+                layers.r_outer_um[layer_start[number] : layer_start[number + 1]],
+                layer_start[number], layers.a_low_A, layers.a_high_A, layers.fraction_low,
+                layers.fraction_high, layers.branch, extra, heights_um,
+                weights / weights.sum(), scan.step_um, subdivision, sums.volume, sums.moment,
+                sums.extra, sums.best_share, sums.best,
+            )  # fmt: skip
 
     threaded(rows, scan.n_offsets, workers=workers)
+
+
+def _in_rows(y_um: float, reach_um: float, scan: Scan, first: int, last: int) -> bool:
+    """Tell whether what lies within a reach of y meets rows ``first`` to ``last``."""
+    middle = y_um / scan.step_um + 0.5 * (scan.n_offsets - 1)
+    reach = reach_um / scan.step_um + 2.0
+    return bool(first <= middle + reach and middle - reach <= last)
 
 
 def _truth(sums: _Sums, sample: Sample, numbers: NDArray[np.int64], scan: Scan) -> Truth:
     volume, moment, best = sums.volume, sums.moment, sums.best
     extra, mass = sums.extra[:, :, :-1], sums.extra[:, :, -1]
     interior = _interior(volume, extra, sums.best_share)
+    interior &= ~_hollow(volume.sum(axis=2), best, sample)
     with np.errstate(invalid="ignore", divide="ignore"):
         lattice_a_A = moment / volume
         a_A = moment.sum(axis=2) / volume.sum(axis=2)
@@ -223,6 +254,11 @@ def _interior(volume: Floats, extra: Floats, best_share: Floats) -> Bools:
     return np.asarray((best_share >= INTERIOR_SHARE) & (spinel >= 0.5 * solid) & (spinel > 0.0))
 
 
+def _hollow(spinel: Floats, best: NDArray[np.int64], sample: Sample) -> Bools:
+    """Return voxels so far in pores and cracks of a body that there is nothing to score."""
+    return np.asarray(np.isin(best, sample.bodies) & (spinel < _LEAST_SPINEL))
+
+
 def eroded(interior: Bools, particle: NDArray[np.int64]) -> Bools:
     """Return interior voxels whose eight neighbours are interior in the same particle."""
     padded = np.pad(np.where(interior, particle, -2), 1, constant_values=-2)
@@ -244,4 +280,9 @@ def _depth(sample: Sample, particle: NDArray[np.int64], scan: Scan) -> Floats:
     offset = np.column_stack([x_um[inside], y_um[inside], np.full(inside.sum(), sample.z_um)])
     radius = sample.radii_um[particle[inside]]
     depth[inside] = radius - np.linalg.norm(offset - centre, axis=1)
+    for number in sample.bodies:
+        own = particle == number
+        if own.any():
+            shape = shape_of(sample.particles[number])
+            depth[own] = depth_um(shape, (offset - centre)[own[inside]])
     return depth

@@ -74,7 +74,7 @@ def _add_points(
 
 
 @compiled
-def _move_layers(
+def move_layers(
     layer_weight: Floats,
     begin: int,
     end: int,
@@ -169,7 +169,7 @@ def rasterise(
                             dz, spacing_um, subdivision, height_weights[iz] / subdivision**2,
                             radii_um[p], begin, end, r_outer_um, layer_weight,
                         )  # fmt: skip
-                _move_layers(
+                move_layers(
                     layer_weight, begin, end, a_low_A, a_high_A, fraction_low, fraction_high,
                     branch, extra_fraction, volume[row, column], moment[row, column],
                     extra[row, column],

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from xrdct.compiled import threaded
 from xrdct.conversion import wavelength_A
 from xrdct.errors import InputError
 from xrdct.plane import Plane, place_m
@@ -167,11 +168,18 @@ def ring_acceptance(
     chi = (np.arange(_AZIMUTHS, dtype=np.float64) + 0.5) * (2.0 * np.pi / _AZIMUTHS)
     fractions = (np.arange(_RADII_PER_CHANNEL) + 0.5) / _RADII_PER_CHANNEL - 0.5
     acceptance = np.zeros(geometry.n_channels)
-    for fraction in fractions:
-        two_theta = geometry.two_theta_rad + fraction * geometry.channel_width_rad
-        seen = _is_seen(geometry, detector, two_theta[:, None], chi)
-        weight = polarisation_factor(two_theta[:, None], chi[None, :], degree=polarisation)
-        acceptance += np.mean(seen * weight, axis=1) / _RADII_PER_CHANNEL
+    _live_pixels(detector.name)  # once, before threads ask for it
+
+    def some(first: int, last: int) -> None:
+        channels = slice(first, last)
+        for fraction in fractions:
+            middle = geometry.two_theta_rad[channels]
+            two_theta = (middle + fraction * geometry.channel_width_rad)[:, None]
+            weight = polarisation_factor(two_theta, chi[None, :], degree=polarisation)
+            weight *= _is_seen(geometry, detector, two_theta, chi)
+            acceptance[channels] += np.mean(weight, axis=1) / _RADII_PER_CHANNEL
+
+    threaded(some, geometry.n_channels, workers=None)
     acceptance.flags.writeable = False
     return acceptance
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from forward.instrument import Unknowns
 from inverse.integration import Integration
-from phantoms.library import Electrode, Particle1, Particle2
 from validation.budget.factors import Factor, Skipped
-from validation.experiment import Experiment
+from validation.experiment import Experiment, ParticleList
 from xrdct.scan import Scan
 
 MOST_POINTS = {"patterns": 150_000, "frames": 5_000}
@@ -149,6 +148,6 @@ def _with_scan(experiment: Experiment, **changes: float) -> Experiment:
 
 def sample_diameter_um(experiment: Experiment) -> float:
     """Return the diameter of the circle about the axis that holds the sample."""
-    if isinstance(experiment.sample, Electrode | Particle1 | Particle2):
-        return experiment.sample.diameter_um
-    return experiment.build_sample().diameter_um
+    if isinstance(experiment.sample, ParticleList):
+        return experiment.build_sample().diameter_um
+    return experiment.sample.diameter_um

@@ -34,8 +34,8 @@ def caveats(grid: Grid, rows: Sequence[Row]) -> list[str]:
         told.append('Data are those of patterns; with mode = "frames" those of frames are counted.')
     if any(row.point.recipe.truncation.method != "none" for row in rows):
         told.append(
-            "Where a coarse scan is subtracted, errors of that scan itself are not predicted: the "
-            "real error may be half as large again."
+            "Where a coarse scan is subtracted, its blur, streaks and gaps are in the prediction, "
+            "its counting noise and parallax are not."
         )
     if any(row.point.scan.angle_range_deg > _HALF_TURN_DEG for row in rows):
         told.append(

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from validation.batch.work import named_crystals
 from validation.experiment import Experiment
 from validation.figures_style import png
@@ -101,6 +103,7 @@ def _row(row: Row) -> dict[str, Any]:
         "dose_MGy": row.dose_MGy,
         "data_MB": row.data_MB,
         "errors": None if row.errors is None else row.errors._asdict(),
+        "unpredicted": list(row.unpredicted),
         "refused": row.refused,
     }
 
@@ -164,8 +167,9 @@ def _cells(row: Row) -> list[str]:
         return [*cost, *([MISSING] * 4), row.refused or ""]
     errors = row.errors
     scatter_A = (errors.noise_A**2 + errors.grains_A**2) ** 0.5
+    total = " + ".join([milli(errors.total_A), *row.unpredicted])
     return [
-        *cost, milli(errors.total_A), milli(errors.bias_A), milli(scatter_A),
+        *cost, total, milli(errors.bias_A), milli(scatter_A),
         plain(errors.resolution_um), TERMS[next(iter(shares(errors)))],
     ]  # fmt: skip
 
@@ -173,8 +177,7 @@ def _cells(row: Row) -> list[str]:
 def _page(plan: Plan, picture: bytes) -> bytes:
     pick, rows, grid = plan.choice.pick, plan.rows, plan.grid
     near = [] if pick is None else [("the pick", pick), *neighbour_rows(pick, grid, rows)]
-    best = front(rows)
-    shown = best[:: max(1, -(-len(best) // _FRONT_ROWS))]
+    shown = shown_front(front(rows), pick)
     images = {"front": picture, **({"terms": png(terms_figure(near))} if near else {})}
     return page(
         "plan.html",
@@ -187,6 +190,7 @@ def _page(plan: Plan, picture: bytes) -> bytes:
         headings=_HEADINGS,
         near=[(name, _cells(row)) for name, row in near],
         front=[(scan_words(row.point, grid), _cells(row)) for row in shown],
+        picked=None if pick is None else scan_words(pick.point, grid),
         verified_headings=_VERIFIED_HEADINGS,
         verified=_verified_rows(plan),
         images={name: picture_url(content) for name, content in images.items()},
@@ -197,6 +201,26 @@ def _page(plan: Plan, picture: bytes) -> bytes:
             *((axis.key, ", ".join(str(value) for value in axis.values)) for axis in grid.axes),
         ],
     )
+
+
+def shown_front(best: Sequence[Row], pick: Row | None) -> list[Row]:
+    """Return at most 25 scans of the front, evenly spread, both ends and the pick among them.
+
+    A pick that is not on the front, since limits or further targets rule it, stands where its beam
+    time puts it.
+    """
+    every = list(best)
+    if pick is not None and pick not in every:
+        every = sorted([*every, pick], key=lambda row: row.beam_time_s)
+    if len(every) <= _FRONT_ROWS:
+        return every
+    kept = np.unique(np.linspace(0, len(every) - 1, _FRONT_ROWS).astype(int))
+    if pick is not None:
+        place = every.index(pick)
+        inner = kept[1:-1]
+        if place not in (0, len(every) - 1):
+            inner[np.argmin(np.abs(inner - place))] = place
+    return [every[i] for i in kept]
 
 
 def _asked(plan: Plan) -> list[tuple[str, str, str, str]]:

@@ -38,6 +38,12 @@ class Row:
         return {TIME: self.beam_time_s, DOSE: self.dose_MGy, DATA: self.data_MB}
 
     @property
+    def unpredicted(self) -> tuple[str, ...]:
+        """Return what adds to the error and is not in it, in a word each."""
+        trims = self.errors is not None and self.point.recipe.integration.left_out[1] > 0.0
+        return ("trimming",) if trims else ()
+
+    @property
     def reached(self) -> dict[str, float | None]:
         """Return what is aimed at, by name."""
         found = self.errors

@@ -149,7 +149,8 @@ def _recommended(choice: Choice, pick: Row, grid: Grid, wish: Wish) -> str:
 def _reached(row: Row, wish: Wish) -> str:
     names = dict.fromkeys([LATTICE, *wish.targets])
     reached = row.reached
-    parts = [f"an error of {amount(LATTICE, reached[LATTICE])}"]
+    besides = "".join(f" besides that of {each}" for each in row.unpredicted)
+    parts = [f"an error of {amount(LATTICE, reached[LATTICE])}{besides}"]
     for name in list(names)[1:]:
         word = {FRACTION: "noise of weight fractions of", RESOLUTION: "a resolution of"}[name]
         parts.append(f"{word} {amount(name, reached[name])}")

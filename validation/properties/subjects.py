@@ -92,7 +92,7 @@ def particles_of(experiment: Experiment) -> tuple[Particle, ...]:
 
 def with_particles(experiment: Experiment, particles: tuple[Particle, ...]) -> Experiment:
     """Return the experiment with a sample of other particles."""
-    sample = ParticleList(particles=particles, z_um=experiment.sample.z_um)
+    sample = ParticleList(particles=particles, z_um=experiment.build_sample().z_um)
     return changed(experiment, sample=sample)
 
 

@@ -1,0 +1,57 @@
+"""Parts of a hand-written document that commands write: what stands between two markers.
+
+    <!-- begin NAME: made by COMMAND -->
+    anything
+    <!-- end NAME -->
+
+Everything else is left as it is, byte by byte.
+"""
+
+from __future__ import annotations
+
+import re
+
+from xrdct.errors import InputError
+
+
+def content_of(document: str, name: str) -> str:
+    """Return what stands between the markers of a part, without the lines around it.
+
+    Raises InputError where a marker is missing, stands twice, or the end before the begin.
+    """
+    first, last = _between(document, name)
+    return document[first:last].strip("\n")
+
+
+def with_content(document: str, name: str, content: str) -> str:
+    """Return the document with other content between the markers of a part.
+
+    Raises InputError as :func:`content_of` does, and for content with a marker in it.
+    """
+    if re.search(r"<!--\s*(begin|end)\s", content):
+        raise InputError(f"what is written into {name} holds a marker itself")
+    first, last = _between(document, name)
+    return f"{document[:first]}\n{content.strip(chr(10))}\n{document[last:]}"
+
+
+def names_in(document: str) -> list[str]:
+    """Return the names of all parts that begin in a document, in order."""
+    return re.findall(r"^<!-- begin ([\w-]+): made by .+ -->$", document, re.MULTILINE)
+
+
+def _between(document: str, name: str) -> tuple[int, int]:
+    """Return where the content begins, after the marker, and where the end marker begins."""
+    begin = _only(document, rf"^<!-- begin {re.escape(name)}: made by .+ -->$", f"begin {name}")
+    end = _only(document, rf"^<!-- end {re.escape(name)} -->$", f"end {name}")
+    if end.start() < begin.end():
+        raise InputError(f"the marker 'end {name}' stands before 'begin {name}' in the document")
+    return begin.end(), end.start()
+
+
+def _only(document: str, pattern: str, told: str) -> re.Match[str]:
+    found = list(re.finditer(pattern, document, re.MULTILINE))
+    if len(found) != 1:
+        raise InputError(
+            f"the document must have one marker '{told}' in a line of its own, not {len(found)}"
+        )
+    return found[0]

@@ -1,0 +1,250 @@
+"""The study's figures: what its scans are, how claims are judged, what is kept and found again."""
+
+import csv
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from inverse.recipe import Recipe
+from phantoms.operando_electrode import volume_planes
+from phantoms.operando_options import OperandoElectrode
+from validation.cli import main
+from validation.experiment import Experiment, load_recipe
+from validation.paper import paper as orchestrator
+from validation.paper import prepared
+from validation.paper.claims import HEADINGS, Claim, as_csv, as_json, as_markdown, from_table
+from validation.paper.drawing import Drawn
+from validation.paper.experiments import (
+    N_PLANES,
+    N_SCANS,
+    Size,
+    degraded,
+    operando,
+    recipe_table,
+    volume_plane,
+)
+from validation.paper.fractions import depth_fractions
+from validation.paper.histograms import EDGES_A, counts, occupants
+from validation.paper.prepared import Sets, folder_name
+from validation.paper.style import journal_figure
+from xrdct.errors import InputError
+from xrdct.scan import SCAN_PRESETS
+
+RECIPES = Path(__file__).parent.parent / "examples" / "recipes"
+FULL, QUICK = Size(), Size(quick=True)
+GOOD = Claim("2a", "a", "8.07 Å", recovered=8.071, truth=8.07, needed=0.0015, unit="Å", digits=3)
+BAD = replace(GOOD, recovered=8.08, esd=0.001, note="with, a comma")
+
+
+def test_the_steps_are_those_of_the_paper_recipe():
+    """Truth: `examples/recipes/paper.toml`, which is documented as the study's way."""
+    ours = Recipe.model_validate(recipe_table(others=("coarse", "broad"), trimmed=True))
+    paper = load_recipe(RECIPES / "paper.toml")
+    for step in ("integration", "sinogram", "truncation", "reconstruction"):
+        assert getattr(ours, step) == getattr(paper, step)
+    assert ours.n_background == paper.n_background
+
+
+def test_scans_are_the_published_ones():
+    """Truth: the study's section Methods, as the presets hold it (tested in test_xrdct_scan)."""
+    whole = operando(3, size=FULL, seed=1)
+    for scan, preset in ((whole.scan, "roi"), (whole.scans["coarse"], "coarse")):
+        for field in ("n_offsets", "step_um", "n_angles", "angle_range_deg", "exposure_s"):
+            assert getattr(scan, field) == getattr(SCAN_PRESETS[preset], field)
+    old = degraded(size=FULL, seed=1)
+    assert old.scan.n_offsets == SCAN_PRESETS["roi_degraded"].n_offsets
+    assert old.scans["coarse"].n_angles == SCAN_PRESETS["coarse_degraded"].n_angles
+    assert old.cell is None
+
+
+def test_planes_of_the_volume_are_where_the_phantom_puts_them():
+    """Truth: :func:`phantoms.operando_electrode.volume_planes`, written independently."""
+    heights = [volume_plane(n, size=FULL, seed=1).sample.z_um for n in range(N_PLANES)]
+    assert heights == pytest.approx([spec.z_um for spec in volume_planes(OperandoElectrode())])
+
+
+@pytest.mark.parametrize("size", [FULL, QUICK])
+def test_every_experiment_can_be_made(size):
+    """Truth: the checks that every experiment file must pass."""
+    for scan in range(1, N_SCANS + 1):
+        for trimmed in (True, False):
+            operando(scan, size=size, seed=1, trimmed=trimmed).check()
+    volume_plane(size.planes - 1, size=size, seed=1).check()
+    degraded(size=size, seed=1).check()
+
+
+def test_a_claim_stands_if_its_error_is_small_enough():
+    """Truth: by hand; 8.071 is within 1.5 mÅ of 8.07, 8.08 is not, and NaN never is."""
+    assert GOOD.supported
+    assert not BAD.supported
+    assert not replace(GOOD, recovered=float("nan")).supported
+
+
+def test_tables_hold_every_claim():
+    """Truth: the claims that went in."""
+    rows = list(csv.reader(io.StringIO(as_csv([GOOD, BAD]).decode())))
+    assert rows[0] == list(HEADINGS)
+    assert [row[-2] for row in rows[1:]] == ["yes", "no"]
+    assert rows[2][-1] == "with, a comma"
+    assert as_markdown([GOOD, BAD]).count("\n") == 4
+    again = from_table(json.loads(as_json([GOOD, BAD], figure=2))["claims"])
+    assert [claim.told() for claim in again] == [GOOD.told(), BAD.told()]
+
+
+@pytest.fixture
+def voxels():
+    """Return lattice parameters of 60 × 60 voxels, recovered and true, drawn at random."""
+    rng = np.random.default_rng(5)
+    true = rng.uniform(8.03, 8.25, (60, 60))
+    true[rng.random(true.shape) < 0.2] = np.nan
+    truth = SimpleNamespace(a_A=true, two_lattices=rng.random(true.shape) < 0.3)
+    return SimpleNamespace(a_A=true + rng.normal(0.0, 0.02, true.shape)), truth
+
+
+def test_what_is_in_the_window_is_told_apart_completely(voxels):
+    """Truth: every voxel found there is one of three things."""
+    found = occupants(*voxels)
+    assert found.recovered > 0.1
+    assert found.mixed + found.single + found.neither == pytest.approx(found.recovered)
+    assert found.true_single < found.true
+
+
+def test_perfect_maps_hold_nothing_but_the_truth(voxels):
+    """Truth: the limit of no error."""
+    _, truth = voxels
+    found = occupants(SimpleNamespace(a_A=truth.a_A), truth)
+    assert found.recovered == found.true
+    assert found.neither == 0.0
+    assert found.single == found.true_single
+
+
+def test_histograms_hold_every_voxel(voxels):
+    """Truth: shares of all voxels add up to one."""
+    maps, _ = voxels
+    inside = (maps.a_A > EDGES_A[0]) & (maps.a_A < EDGES_A[-1])
+    assert counts(maps.a_A, inside).sum() == pytest.approx(1.0)
+
+
+SMALL = {
+    "name": "small, of its kind",
+    "seed": 7,
+    "geometry": {"n_channels": 300},
+    "scan": {"n_offsets": 21, "n_angles": 24, "step_um": 1.0},
+    "sample": {"library": "particle_1", "diameter_um": 12.0},
+    "recipe": {"regions": {"depth_edges_um": [0.0, 2.0, 4.0, 6.5, 10.0]}},
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Return a folder, and a small slice in it."""
+    folder = tmp_path_factory.mktemp("scans")
+    return folder, Sets(folder).get(Experiment.model_validate(SMALL))
+
+
+def test_a_scan_is_made_once(small, monkeypatch):
+    """Truth: the same maps, read from the folder by a program that cannot simulate."""
+    folder, first = small
+    monkeypatch.setattr(prepared, "run", None)
+    again = Sets(folder).get(Experiment.model_validate(SMALL))
+    np.testing.assert_array_equal(again.maps.a_A, first.maps.a_A)
+    assert again.raw().counts.shape == (24, 21, 300)
+
+
+def test_other_experiments_have_other_folders():
+    """Truth: what determines a scan is in the name of its folder, without spaces."""
+    names = {folder_name(operando(n, size=QUICK, seed=seed)) for n in (1, 2) for seed in (1, 2)}
+    assert len(names) == 4
+    assert not any(" " in name or "," in name for name in names)
+
+
+def test_fractions_of_a_particle_are_those_of_its_regions(small):
+    """Truth: the voxels of each depth; fractions of all phases add up to the whole."""
+    _, each = small
+    found = depth_fractions(each, 0)
+    there = np.isfinite(found.recovered[:, 0])
+    assert there.sum() >= 2
+    assert found.recovered[there].sum(axis=1) == pytest.approx(100.0)
+    for depth in np.flatnonzero(there):
+        assert np.all(each.truth.particle[found.label == depth] == 0)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the command as from a shell; returns exit code, what it printed, and its errors."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["xrdct-twin", "paper", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        return code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def one_figure(monkeypatch):
+    """Let there be one figure, quickly drawn."""
+
+    def drawn(study):
+        return Drawn(journal_figure(1.0), f"Seed {study.seed}.", (GOOD, BAD))
+
+    monkeypatch.setattr(orchestrator, "FIGURES", {2: drawn})
+
+
+def test_the_command_writes_figures_table_and_page(one_figure, call, tmp_path):
+    """Truth: the files' own formats."""
+    code, told, _ = call("--quick", "--seed", 5, "-o", tmp_path)
+    assert code == 0
+    assert "1 of 2 claims" in told
+    assert (tmp_path / "figure_2.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "figure_2.pdf").read_bytes().startswith(b"%PDF")
+    page = (tmp_path / "paper.html").read_text()
+    assert "Seed 5." in page
+    assert "8.071" in page
+
+
+def test_figures_that_are_there_are_not_replaced_unasked(one_figure, call, tmp_path):
+    """Truth: the file itself."""
+    assert call("-o", tmp_path, "-q")[0] == 0
+    before = (tmp_path / "figure_2.json").read_bytes()
+    code, _, told = call("-o", tmp_path, "-q", "--seed", 9)
+    assert code == 2
+    assert told.count("\n") == 1
+    assert "figure_2.json" in told
+    assert (tmp_path / "figure_2.json").read_bytes() == before
+    assert call("-o", tmp_path, "-q", "--seed", 9, "--force")[0] == 0
+    assert (tmp_path / "figure_2.json").read_bytes() != before
+
+
+def test_there_are_six_figures(call, tmp_path):
+    """Truth: the study."""
+    code, _, told = call("--figure", 7, "-o", tmp_path)
+    assert code == 2
+    assert "--figure" in told
+
+
+@pytest.mark.slow
+def test_all_figures_of_quick_scans(tmp_path):
+    """Truth: what the issue of each figure is: all are there, and most claims can be told."""
+    claims = orchestrator.make_paper(tmp_path, quick=True, seed=501)
+    assert {claim.figure[0] for claim in claims} == set("123456")
+    told = [claim for claim in claims if np.isfinite(claim.recovered)]
+    assert len(told) > 0.8 * len(claims)
+
+
+def test_a_folder_that_is_a_file_is_refused(one_figure, tmp_path):
+    """Truth: nothing can be written there."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError):
+        orchestrator.make_paper(tmp_path / "file")

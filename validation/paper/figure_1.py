@@ -1,0 +1,152 @@
+"""Figure 1 f and g: the discharge with its pauses, and a point pattern at each of them.
+
+Micrographs and the drawing of the cell (a to e) are not simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from phantoms.discharge import Discharge, protocol
+from validation.metrics import lattice_metrics
+from validation.paper.claims import Claim
+from validation.paper.drawing import Drawn, Study
+from validation.paper.prepared import Slice
+from validation.paper.style import FONT_PT, SCAN_COLOURS, journal_figure, panel
+from xrdct.crystal import load_crystal
+from xrdct.rawfile import RawScan
+from xrdct.reflections import powder_reflections
+
+Floats = NDArray[np.float64]
+
+_S_PER_H = 3600.0
+_SHOWN_DEG = (2.5, 12.6)
+_TEXT_DEG = 3.6
+"""Where no line is."""
+_PUBLISHED_MAH, _PUBLISHED_RATE_H = 0.0143, 1.8
+_AREAL_G_PER_M2, _DISC_MM, _MAH_PER_G = 166.0, 1.0, 110.0
+_CAPTION = (
+    "f: open-circuit voltage and current of the simulated discharge, by charge counting; numbered, "
+    "the scans. g: the pattern of the first point of each scan, as it was counted (one exposure of "
+    "10 ms through the cell), with lines of LiMn2O4 and Al; right, the (400) line. Panels a to e "
+    "of the study are micrographs and a drawing."
+)
+
+
+def drawn(study: Study) -> Drawn:
+    """Return figure 1 f and g."""
+    discharge = Discharge()
+    slices = study.all_operando()
+    figure = journal_figure(3.1)
+    grid = figure.add_gridspec(
+        1, 3, width_ratios=(1.0, 1.35, 0.55), left=0.065, right=0.985, top=0.9, bottom=0.14,
+        wspace=0.28,
+    )  # fmt: skip
+    _protocol(figure.add_subplot(grid[0]), discharge)
+    raws = [each.raw() for each in slices]
+    _patterns(figure.add_subplot(grid[1]), raws)
+    _enlarged(figure.add_subplot(grid[2]), raws)
+    return Drawn(figure, _CAPTION, tuple(_claims(discharge, slices)))
+
+
+def _protocol(axes: Axes, discharge: Discharge) -> None:
+    run = protocol(discharge)
+    hours = run.time_s / _S_PER_H
+    axes.plot(hours, run.voltage_V, color="black", linewidth=1.0)
+    for number in range(1, int(run.scan.max()) + 1):
+        during = hours[run.scan == number]
+        axes.axvspan(during.min(), during.max(), color="#9ecae1", linewidth=0.0, zorder=0)
+        axes.text(
+            during.mean(), 0.97, str(number), transform=axes.get_xaxis_transform(), ha="center",
+            va="top", fontsize=FONT_PT,
+        )  # fmt: skip
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.25 * (high - low), high + 0.1 * (high - low))
+    panel(axes, "f", x="time (h)", y="voltage (V)")
+    current = axes.twinx()
+    current.plot(hours, -run.current_uA, color="0.5", linewidth=0.8, linestyle="--")
+    current.set_ylim(-1.15 * discharge.current_uA, 5.0 * discharge.current_uA)
+    current.set_yticks([-discharge.current_uA, 0.0])
+    current.tick_params(labelsize=FONT_PT, length=2.0, pad=1.5)
+    current.set_ylabel("current (µA, dashed)", fontsize=FONT_PT, labelpad=-7.0)
+
+
+def _patterns(axes: Axes, raws: Sequence[RawScan]) -> None:
+    two_theta_deg = np.degrees(raws[0].geometry.two_theta_rad)
+    shown = (two_theta_deg > _SHOWN_DEG[0]) & (two_theta_deg < _SHOWN_DEG[1])
+    height = max(float(raw.counts[0, 0][shown].max()) for raw in raws)
+    for number, raw in enumerate(raws):
+        pattern = np.asarray(raw.counts[0, 0], dtype=float)
+        axes.plot(
+            two_theta_deg[shown], pattern[shown] / height + 0.55 * number,
+            color=SCAN_COLOURS[number], linewidth=0.6,
+        )  # fmt: skip
+        axes.text(
+            _SHOWN_DEG[1], 0.55 * number + 0.07, str(number + 1), fontsize=FONT_PT, ha="right"
+        )
+    for place, (name, label) in enumerate((("LiMn2O4", "LiMn₂O₄"), ("Al", "Al"))):
+        low = -0.22 - 0.2 * place
+        lines = powder_reflections(
+            load_crystal(name), energy_keV=raws[0].beam.energy_keV,
+            two_theta_max_rad=float(np.radians(_SHOWN_DEG[1])),
+        )  # fmt: skip
+        sines = 0.5 * raws[0].beam.wavelength_A / lines.d_A
+        positions = np.degrees(2.0 * np.arcsin(sines))
+        strong = lines.multiplicity * lines.f_squared_e2 / sines
+        kept = (strong > 0.01 * strong.max()) & (positions > _SHOWN_DEG[0])
+        axes.vlines(positions[kept], low, low + 0.13, color="0.3", linewidth=0.8)
+        axes.text(_TEXT_DEG, low, label, fontsize=FONT_PT - 1.0, va="bottom")
+    axes.set_xlim(*_SHOWN_DEG)
+    axes.set_yticks([])
+    panel(axes, "g", x="2θ (°)", y="counts, offset")
+
+
+def _enlarged(axes: Axes, raws: Sequence[RawScan]) -> None:
+    """Draw the (400) line, averaged over one projection, which moves with lithiation."""
+    two_theta_deg = np.degrees(raws[0].geometry.two_theta_rad)
+    wavelength_A = raws[0].beam.wavelength_A
+    ends_deg = [np.degrees(2.0 * np.arcsin(2.0 * wavelength_A / a_A)) for a_A in (8.30, 8.01)]
+    shown = (two_theta_deg > ends_deg[0]) & (two_theta_deg < ends_deg[1])
+    for number, raw in enumerate(raws):
+        pattern = np.asarray(raw.counts[0], dtype=float).mean(axis=0)[shown]
+        pattern -= pattern.min()
+        axes.plot(
+            two_theta_deg[shown], pattern / pattern.max() + 0.55 * number,
+            color=SCAN_COLOURS[number], linewidth=0.9,
+        )  # fmt: skip
+    axes.set_yticks([])
+    panel(axes, "", "(400), one projection", x="2θ (°)")
+
+
+def _claims(discharge: Discharge, slices: Sequence[Slice]) -> list[Claim]:
+    area_m2 = np.pi / 4.0 * (_DISC_MM * 1e-3) ** 2
+    means = [
+        (
+            float(np.nanmean(each.maps.a_A[each.truth.interior])),
+            float(np.nanmean(each.truth.a_A[each.truth.interior])),
+        )
+        for each in (slices[0], slices[-1])
+    ]  # fmt: skip
+    errors = lattice_metrics(slices[-1].maps, slices[-1].truth)["interior"]
+    return [
+        Claim(
+            "1f", "Capacity of the cell from loading, area and specific capacity", "0.0143 mAh",
+            recovered=_AREAL_G_PER_M2 * area_m2 * _MAH_PER_G, truth=_PUBLISHED_MAH, needed=1e-4,
+            unit="mAh", digits=4,
+        ),
+        Claim(
+            "1f", "Duration of the discharge at 8 µA (C/1.8)", "1.8 h",
+            recovered=discharge.discharge_s / _S_PER_H, truth=_PUBLISHED_RATE_H, needed=0.05,
+            unit="h",
+        ),
+        Claim(
+            "1g", "Growth of the mean lattice parameter of interior voxels, scan 1 to 5",
+            "peaks shift", recovered=1e3 * (means[1][0] - means[0][0]),
+            truth=1e3 * (means[1][1] - means[0][1]), needed=5.0, unit="mÅ", digits=1,
+            note=f"RMS error of a voxel in scan 5: {1e3 * errors['rms_A']:.2f} mÅ",
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,173 @@
+"""Figure 2: maps of the lattice parameter through the discharge, and their histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import FigureBase
+
+from inverse.refine import Status
+from validation.metrics import lattice_metrics
+from validation.paper.claims import Claim
+from validation.paper.drawing import Drawn, Study
+from validation.paper.histograms import EDGES_A, FORBIDDEN_A, counts, known, occupants
+from validation.paper.prepared import Slice
+from validation.paper.style import (
+    ERROR_COLOURS,
+    FONT_PT,
+    RECOVERED_COLOUR,
+    TRUE_COLOUR,
+    colour_bar,
+    journal_figure,
+    map_panel,
+    panel,
+    parts,
+    shade_windows,
+)
+
+_LIMITS_A = (8.04, 8.25)
+_ERROR_MA = 5.0
+_PUBLISHED_ERROR_MA = 1.5
+_START_A = 8.07
+
+
+def drawn(study: Study) -> Drawn:
+    """Return figure 2: the volume, five slices with truth and error, five histograms."""
+    slices, planes = study.all_operando(), study.planes()
+    figure = journal_figure(7.4)
+    upper, lower = parts(figure, 2, 1, height_ratios=(5.3, 2.1))
+    _maps(upper, slices, planes)
+    _histograms(lower, slices)
+    return Drawn(figure, _CAPTION, tuple(_claims(slices)))
+
+
+_CAPTION = (
+    "a: planes of the volume (recovered), then the five slices taken during discharge: the lattice "
+    "parameter of the spinel as the study's way recovers it, as it is, and the error. b: "
+    "histograms over the voxels of each slice, recovered (line) and true (grey); pink, where the "
+    "stoichiometric spinel has no single phase."
+)
+
+
+def _maps(figure: FigureBase, slices: Sequence[Slice], planes: Sequence[Slice]) -> None:
+    axes = figure.subplots(
+        4, len(slices),
+        gridspec_kw={
+            "left": 0.05, "right": 0.89, "top": 0.95, "bottom": 0.02, "wspace": 0.04,
+            "hspace": 0.2,
+        },
+    )  # fmt: skip
+    chosen = np.linspace(0, len(planes) - 1, len(slices)).round().astype(int)
+    step_um = slices[0].maps.scan.step_um
+    for column, number in enumerate(chosen):
+        plane = planes[number]
+        height_um = plane.experiment.sample.z_um
+        values = map_panel(
+            axes[0, column], plane.maps.a_A, step_um=plane.maps.scan.step_um, limits=_LIMITS_A,
+            bar_um=50.0 if column == 0 else None,
+        )  # fmt: skip
+        panel(axes[0, column], "a" if column == 0 else "", f"z = {height_um:+.0f} µm")
+    for column, each in enumerate(slices):
+        maps, truth = each.maps, each.truth
+        enough = truth.volume_fraction >= maps.recipe.min_volume_fraction
+        measured = maps.status != Status.NOT_MEASURED
+        true_A = np.where(enough & measured, truth.a_A, np.nan)
+        error_mA = np.where(
+            truth.interior & ~truth.two_lattices, 1e3 * (maps.a_A - truth.a_A), np.nan
+        )
+        map_panel(
+            axes[1, column], maps.a_A, step_um=step_um, limits=_LIMITS_A,
+            bar_um=50.0 if column == 0 else None,
+        )  # fmt: skip
+        map_panel(axes[2, column], true_A, step_um=step_um, limits=_LIMITS_A)
+        errors = map_panel(
+            axes[3, column], error_mA, step_um=step_um, limits=(-_ERROR_MA, _ERROR_MA),
+            colours=ERROR_COLOURS,
+        )  # fmt: skip
+        panel(axes[1, column], "", f"scan {column + 1}")
+    for row, words in enumerate(("volume", "recovered", "true", "error")):
+        axes[row, 0].set_ylabel(words, fontsize=FONT_PT)
+    for image, label, low, height in (
+        (values, "a (Å)", 0.30, 0.6), (errors, "error (mÅ)", 0.04, 0.2),
+    ):  # fmt: skip
+        colour_bar(figure, image, label, place=figure.add_axes((0.905, low, 0.014, height)))
+
+
+def _histograms(figure: FigureBase, slices: Sequence[Slice]) -> None:
+    axes = figure.subplots(
+        1, len(slices), sharey=True,
+        gridspec_kw={"left": 0.07, "right": 0.985, "top": 0.86, "bottom": 0.2, "wspace": 0.07},
+    )  # fmt: skip
+    for column, each in enumerate(slices):
+        maps, truth = each.maps, each.truth
+        voxels = known(maps, truth)
+        shade_windows(axes[column], [FORBIDDEN_A])
+        axes[column].stairs(
+            1e2 * counts(truth.a_A, voxels), EDGES_A, fill=True, color=TRUE_COLOUR, alpha=0.55,
+            label="true",
+        )  # fmt: skip
+        axes[column].stairs(
+            1e2 * counts(maps.a_A, voxels), EDGES_A, color=RECOVERED_COLOUR, linewidth=1.0,
+            label="recovered",
+        )  # fmt: skip
+        axes[column].set_xlim(EDGES_A[0], EDGES_A[-1])
+        axes[column].set_xticks([8.05, 8.15, 8.25])
+        panel(
+            axes[column], "b" if column == 0 else "", f"scan {column + 1}", x="a (Å)",
+            y="voxels (% per 2.5 mÅ)" if column == 0 else "",
+        )  # fmt: skip
+    axes[0].legend(fontsize=FONT_PT - 1.0, frameon=False, loc="upper right")
+
+
+def _claims(slices: Sequence[Slice]) -> list[Claim]:
+    first = slices[0]
+    voxels = known(first.maps, first.truth)
+    errors = [lattice_metrics(each.maps, each.truth)["interior"] for each in slices]
+    found = [occupants(each.maps, each.truth) for each in slices]
+    last = found[-1]
+    claims = [
+        Claim(
+            "2a", "The lattice parameter before discharge", "about 8.07 Å",
+            recovered=float(np.mean(first.maps.a_A[voxels])),
+            truth=float(np.mean(first.truth.a_A[voxels])), needed=0.005, unit="Å", digits=4,
+        ),
+        Claim(
+            "2a", "Error of the lattice parameter of a voxel, RMS of interior voxels, worst scan",
+            "below 1.5 mÅ", recovered=max(1e3 * figure["rms_A"] for figure in errors), truth=0.0,
+            needed=_PUBLISHED_ERROR_MA, unit="mÅ",
+        ),
+    ]  # fmt: skip
+    for number, each in enumerate(found, start=1):
+        claims.append(
+            Claim(
+                "2b",
+                f"Voxels inside the first two-phase window, scan {number}",
+                "some voxels",
+                recovered=100.0 * each.recovered,
+                truth=100.0 * each.true,
+                needed=5.0,
+                unit="%",
+                digits=1,
+                note=f"of those found there: {_share(each.single, each.recovered)} one phase "
+                f"in the window, {_share(each.mixed, each.recovered)} two lattices, "
+                f"{_share(each.neither, each.recovered)} neither",
+            )
+        )
+    claims.append(
+        Claim(
+            "2b", "What is in the window after discharge does not behave as the bulk",
+            "other stoichiometry", recovered=_percent(last.single, last.recovered), truth=100.0,
+            needed=20.0, unit="%", digits=0,
+            note="share of the voxels found in the window that are one phase there",
+        )
+    )  # fmt: skip
+    return claims
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100.0 * part / whole if whole > 0.0 else float("nan")
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{_percent(part, whole):.0f} %" if whole > 0.0 else "none"

@@ -1,0 +1,149 @@
+"""Figure 3: the two particles in slice 5, and histograms of each through the discharge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import FigureBase
+from matplotlib.patches import Rectangle
+
+from validation.paper.claims import Claim
+from validation.paper.drawing import Drawn, Study
+from validation.paper.histograms import EDGES_A, FORBIDDEN_A, counts, known
+from validation.paper.particles import NAMES, Found, found_particle
+from validation.paper.prepared import Slice
+from validation.paper.style import (
+    FONT_PT,
+    RECOVERED_COLOUR,
+    TRUE_COLOUR,
+    colour_bar,
+    journal_figure,
+    map_panel,
+    panel,
+    parts,
+    shade_windows,
+)
+
+_LIMITS_A = (8.16, 8.25)
+_CAPTION = (
+    "a: slice 5 with the two particles, and each enlarged, recovered (above) and true (below). "
+    "b, c: histograms over the voxels of each particle in slices 1 to 5, recovered (line) and true "
+    "(grey); pink, where the stoichiometric spinel has no single phase."
+)
+
+
+def drawn(study: Study) -> Drawn:
+    """Return figure 3."""
+    slices = study.all_operando()
+    found = [[found_particle(each, number) for each in slices] for number in range(2)]
+    figure = journal_figure(6.0)
+    upper, lower = parts(figure, 2, 1, height_ratios=(3.2, 2.8))
+    _maps(upper, slices[-1], [of_particle[-1] for of_particle in found])
+    _histograms(lower, slices, found)
+    return Drawn(figure, _CAPTION, tuple(_claims(slices, found)))
+
+
+def _maps(figure: FigureBase, last: Slice, particles: Sequence[Found]) -> None:
+    grid = figure.add_gridspec(
+        2, 4, width_ratios=(2.05, 1.0, 1.0, 0.08), left=0.04, right=0.92, top=0.92, bottom=0.03,
+        wspace=0.08, hspace=0.12,
+    )  # fmt: skip
+    whole = figure.add_subplot(grid[:, 0])
+    step_um = last.maps.scan.step_um
+    image = map_panel(whole, last.maps.a_A, step_um=step_um, limits=_LIMITS_A, bar_um=40.0)
+    panel(whole, "a", "slice 5, recovered")
+    for column, found in enumerate(particles, start=1):
+        y, x = found.box
+        whole.add_patch(
+            Rectangle(
+                (x.start * step_um, y.start * step_um), (x.stop - x.start) * step_um,
+                (y.stop - y.start) * step_um, fill=False, color="black", linewidth=0.8,
+            )
+        )  # fmt: skip
+        whole.text(
+            x.stop * step_um, y.stop * step_um, str(found.number + 1), fontsize=FONT_PT,
+            weight="bold",
+        )  # fmt: skip
+        for row, values_A in enumerate((last.maps.a_A, last.truth.a_A)):
+            axes = figure.add_subplot(grid[row, column])
+            map_panel(
+                axes, values_A[found.box], step_um=step_um, limits=_LIMITS_A,
+                bar_um=10.0 if row == 0 else None,
+            )  # fmt: skip
+            panel(axes, "", NAMES[found.number] if row == 0 else "")
+            if column == 1:
+                axes.set_ylabel(("recovered", "true")[row], fontsize=FONT_PT)
+    colour_bar(figure, image, "a (Å)", place=figure.add_subplot(grid[:, 3]))
+
+
+def _histograms(
+    figure: FigureBase, slices: Sequence[Slice], found: Sequence[Sequence[Found]]
+) -> None:
+    axes = figure.subplots(
+        2, len(slices), sharex=True, sharey="row",
+        gridspec_kw={
+            "left": 0.07, "right": 0.985, "top": 0.93, "bottom": 0.13, "wspace": 0.07,
+            "hspace": 0.2,
+        },
+    )  # fmt: skip
+    for row, of_particle in enumerate(found):
+        for column, (each, particle) in enumerate(zip(slices, of_particle, strict=True)):
+            place, voxels = axes[row, column], known(each.maps, each.truth)
+            shade_windows(place, [FORBIDDEN_A])
+            place.stairs(
+                1e2 * counts(each.truth.a_A, voxels & particle.true), EDGES_A, fill=True,
+                color=TRUE_COLOUR, alpha=0.55, label="true",
+            )  # fmt: skip
+            place.stairs(
+                1e2 * counts(each.maps.a_A, voxels & particle.recovered), EDGES_A,
+                color=RECOVERED_COLOUR, linewidth=1.0, label="recovered",
+            )  # fmt: skip
+            place.set_xlim(EDGES_A[0], EDGES_A[-1])
+            place.set_xticks([8.05, 8.15, 8.25])
+            letter = ("b", "c")[row] if column == 0 else ""
+            panel(
+                place, letter, f"scan {column + 1}" if row == 0 else "",
+                x="a (Å)" if row == 1 else "", y=f"{NAMES[row]} (%)" if column == 0 else "",
+            )  # fmt: skip
+    axes[0, 0].legend(fontsize=FONT_PT - 1.0, frameon=False, loc="upper right")
+
+
+def _claims(slices: Sequence[Slice], found: Sequence[Sequence[Found]]) -> list[Claim]:
+    last, first = slices[-1], slices[0]
+    claims = []
+    for number, published in ((0, ("8.080 Å", "8.223 Å")), (1, ("about 8.07 Å", "about 8.245 Å"))):
+        for each, particle, words, said in (
+            (first, found[number][0], "before discharge", published[0]),
+            (last, found[number][-1], "after discharge", published[1]),
+        ):
+            voxels = known(each.maps, each.truth)
+            claims.append(
+                Claim(
+                    f"3{'bc'[number]}", f"Mean lattice parameter of {NAMES[number]} {words}", said,
+                    recovered=float(np.mean(each.maps.a_A[voxels & particle.recovered])),
+                    truth=float(np.mean(each.truth.a_A[voxels & particle.true])),
+                    needed=0.0015, unit="Å", digits=4,
+                )
+            )  # fmt: skip
+        claims.append(_broadening(slices, found[number], number))
+    return claims
+
+
+def _broadening(slices: Sequence[Slice], found: Sequence[Found], number: int) -> Claim:
+    """Return whether histograms become broader as the study says of particle 1."""
+
+    def width_mA(values_A: np.ndarray, voxels: np.ndarray) -> float:
+        return 1e3 * float(np.std(values_A[voxels]))
+
+    recovered, true = [], []
+    for each, particle in zip(slices, found, strict=True):
+        voxels = known(each.maps, each.truth)
+        recovered.append(width_mA(each.maps.a_A, voxels & particle.recovered))
+        true.append(width_mA(each.truth.a_A, voxels & particle.true))
+    return Claim(
+        f"3{'bc'[number]}",
+        f"Broadening of the histogram of {NAMES[number]}, scan 1 to 5 (standard deviation)",
+        "broader" if number == 0 else "not said", recovered=recovered[-1] - recovered[0],
+        truth=true[-1] - true[0], needed=max(1.0, 0.25 * abs(true[-1] - true[0])), unit="mÅ",
+    )  # fmt: skip

@@ -1,0 +1,167 @@
+"""Figure 5: patterns and weight fractions by depth in the two particles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+from numpy.typing import NDArray
+
+from validation.paper.claims import Claim
+from validation.paper.drawing import Drawn, Study
+from validation.paper.experiments import DEPTH_EDGES_UM
+from validation.paper.fractions import N_DEPTHS, DepthFractions, depth_fractions
+from validation.paper.particles import NAMES, found_particle
+from validation.paper.patterns import mean_patterns
+from validation.paper.phases import PHASE_COLOURS, PHASE_HATCHES, PHASE_WORDS, offsets, stacked_bar
+from validation.paper.prepared import Slice
+from validation.paper.style import (
+    FONT_PT,
+    SCAN_COLOURS,
+    journal_figure,
+    map_panel,
+    panel,
+    parts,
+)
+
+Floats = NDArray[np.float64]
+
+_LEAST_NEEDED = 0.5
+"""Percent by weight."""
+_SHOWN_DEG = (5.4, 8.2)
+_TEXT_DEG = 6.25
+"""Where no line is."""
+_CAPTION = (
+    "a, c: the four depths into which each particle is divided, and their mean patterns in slice 5 "
+    "(and 1, thin). b, d: weight fractions of all phases but the spinel by depth and slice: "
+    "recovered, with the standard uncertainty of their sum, from patterns integrated by the "
+    "trimmed mean (left bar; not of quick scans) and by the plain mean, and true (right, pale)."
+)
+
+
+def drawn(study: Study) -> Drawn:
+    """Return figure 5."""
+    slices = {
+        words: study.all_operando(trimmed=trimmed) for words, trimmed in study.integrations.items()
+    }
+    first = next(iter(slices.values()))
+    figure = journal_figure(6.6)
+    claims: list[Claim] = []
+    upper, lower = parts(figure, 2, 1)
+    for number, part in enumerate((upper, lower)):
+        ways = [[depth_fractions(each, number) for each in way] for way in slices.values()]
+        left, right = parts(part, 1, 2, width_ratios=(1.0, 1.55), wspace=0.0)
+        _depths(left, (first[0], first[-1]), number, (ways[0][0], ways[0][-1]))
+        _bars(right, number, ways)
+        for words, found in zip(slices, ways, strict=True):
+            claims += _claims(number, found, words)
+    return Drawn(figure, _CAPTION, tuple(claims))
+
+
+def _depths(
+    figure: FigureBase, slices: Sequence[Slice], number: int, found: Sequence[DepthFractions]
+) -> None:
+    grid = figure.add_gridspec(
+        2, 1, height_ratios=(1.0, 1.5), left=0.1, right=0.97, top=0.92, bottom=0.13, hspace=0.12
+    )
+    last = slices[-1]
+    axes = figure.add_subplot(grid[0])
+    box = found_particle(last, number).box
+    shown = np.where(found[-1].label >= 0, found[-1].label, np.nan)[box]
+    map_panel(
+        axes, shown, step_um=last.maps.scan.step_um, limits=(-0.5, N_DEPTHS + 0.5), bar_um=5.0
+    )
+    panel(axes, "ac"[number], NAMES[number])
+    axes = figure.add_subplot(grid[1])
+    for each, fractions, width in zip(slices, found, (0.5, 1.0), strict=True):
+        two_theta_deg = np.degrees(each.raw().geometry.two_theta_rad)
+        kept = (two_theta_deg > _SHOWN_DEG[0]) & (two_theta_deg < _SHOWN_DEG[1])
+        patterns = mean_patterns(each, fractions.label).values[:, kept]
+        there = np.unique(fractions.label[fractions.label >= 0])
+        for depth, pattern in zip(there, patterns, strict=True):
+            height = float(np.nanmax(pattern))
+            axes.plot(
+                two_theta_deg[kept], pattern / height + 0.7 * (N_DEPTHS - 1 - depth),
+                color=SCAN_COLOURS[depth], linewidth=width,
+            )  # fmt: skip
+    for depth in range(N_DEPTHS):
+        low, high = DEPTH_EDGES_UM[depth : depth + 2]
+        axes.text(
+            _TEXT_DEG, 0.7 * (N_DEPTHS - 1 - depth) + 0.1, f"{low:g}–{high:g} µm",
+            fontsize=FONT_PT - 1.0,
+        )  # fmt: skip
+    axes.set_yticks([])
+    panel(axes, "", x="2θ (°)", y="intensity (arb. units)")
+
+
+def _bars(figure: FigureBase, number: int, ways: Sequence[Sequence[DepthFractions]]) -> None:
+    axes = figure.subplots(
+        1, N_DEPTHS, sharey=True,
+        gridspec_kw={"left": 0.1, "right": 0.985, "top": 0.86, "bottom": 0.13, "wspace": 0.06},
+    )  # fmt: skip
+    for depth, place in enumerate(axes):
+        for scan in range(len(ways[0])):
+            columns = [(way[scan].recovered[depth], way[scan].esd[depth]) for way in ways]
+            columns.append((ways[0][scan].true[depth], None))
+            for offset, (values, esd) in zip(offsets(len(columns)), columns, strict=True):
+                stacked_bar(place, scan + 1 + offset, ways[0][scan].phases, values, esd=esd)
+        low, high = DEPTH_EDGES_UM[depth : depth + 2]
+        panel(
+            place, "bd"[number] if depth == 0 else "", f"{low:g}–{high:g} µm", x="scan",
+            y="weight fraction (%)" if depth == 0 else "",
+        )  # fmt: skip
+        place.axhline(0.0, color="black", linewidth=0.5)
+        place.set_xticks(range(1, len(ways[0]) + 1))
+    if number == 0:
+        _legend(figure, axes[0])
+
+
+def _legend(figure: FigureBase, axes: Axes) -> None:
+    handles = [
+        axes.bar(
+            1, 0.0, color=colour, hatch=PHASE_HATCHES[phase], edgecolor="black", linewidth=0.3,
+            label=PHASE_WORDS[phase],
+        )
+        for phase, colour in PHASE_COLOURS.items()
+    ]  # fmt: skip
+    figure.legend(
+        handles=handles, fontsize=FONT_PT - 0.5, frameon=False, ncols=3, loc="upper center",
+        bbox_to_anchor=(0.54, 1.0),
+    )  # fmt: skip
+
+
+def _claims(number: int, found: Sequence[DepthFractions], way: str) -> list[Claim]:
+    if not found[0].phases:
+        return []
+    told = {
+        0: (
+            ("Li2MnO3", "at the surface", "3 to 4 %", 4, 0),
+            ("Li2MnO3", "beyond 4 µm", "not detected", 4, 2),
+            ("LiMnO2-rocksalt", "at the surface", "some", 4, 0),
+            ("Li0.5Mn2O4", "at the surface", "abnormally high", 1, 0),
+        ),
+        1: (
+            ("LiMnO2-rocksalt", "at the surface", "up to 26 %", 4, 0),
+            ("LiMnO2-rocksalt", "at 2 to 4 µm", "up to 26 %", 4, 1),
+            ("LiMnO2-rocksalt", "at 2 to 4 µm", "already there", 0, 1),
+            ("Li0.5Mn2O4", "at 2 to 4 µm", "only in scan 2", 1, 1),
+            ("Li0.5Mn2O4", "at 2 to 4 µm", "gone", 3, 1),
+        ),
+    }[number]
+    claims = []
+    for phase, where, published, scan, depth in told:
+        of_scan = found[scan]
+        column = of_scan.phases.index(phase)
+        esd = float(of_scan.esd[depth, column])
+        claims.append(
+            Claim(
+                f"5{'bd'[number]}",
+                f"{PHASE_WORDS[phase]} in {NAMES[number]} {where}, scan {scan + 1}, {way}",
+                published, recovered=float(of_scan.recovered[depth, column]),
+                truth=float(of_scan.true[depth, column]),
+                needed=float(np.fmax(_LEAST_NEEDED, 2.0 * esd)), unit="wt %", esd=esd,
+            )
+        )  # fmt: skip
+    return claims

@@ -1,0 +1,70 @@
+"""The study's two particles in a slice: where they are, in truth and as the maps show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inverse.refine import Status
+from inverse.segment import Particles, particles_of
+from validation.paper.prepared import Slice
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+NAMES = ("Particle 1", "Particle 2")
+_MARGIN_UM = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One of the two particles."""
+
+    number: int
+    """0 or 1, as in the sample."""
+    recovered: Bools
+    """Voxels of the particle that covers most of it in the maps, shape (y, x)."""
+    true: Bools
+    """Voxels most of which it fills."""
+    depth_um: Floats
+    """Distance in the plane to the recovered surface, (y, x)."""
+    box: tuple[slice, slice]
+    """The part of the maps that holds it with a margin."""
+
+
+def particles_in(each: Slice) -> Particles:
+    """Return the particles that the maps show."""
+    maps = each.maps
+    return particles_of(
+        maps.volume_fraction, measured=maps.status != Status.NOT_MEASURED,
+        step_um=maps.scan.step_um, settings=maps.recipe.regions,
+    )  # fmt: skip
+
+
+def found_particle(each: Slice, number: int, particles: Particles | None = None) -> Found:
+    """Return particle ``number``, 0 or 1, of a slice of the operando electrode."""
+    particles = particles or particles_in(each)
+    true = each.truth.particle == number
+    labels = particles.label[true & (particles.label >= 0)]
+    label = int(np.bincount(labels).argmax()) if labels.size else -2
+    return Found(
+        number=number,
+        recovered=particles.label == label,
+        true=true,
+        depth_um=np.where(particles.label == label, particles.depth_um, np.nan),
+        box=_box(true, round(_MARGIN_UM / each.maps.scan.step_um)),
+    )
+
+
+def _box(voxels: Bools, margin: int) -> tuple[slice, slice]:
+    """Return the square part of a map that holds some voxels."""
+    y, x = np.nonzero(voxels)
+    half = max(int(np.ptp(y)), int(np.ptp(x))) // 2 + margin
+    middle_y, middle_x = int(y.min() + y.max()) // 2, int(x.min() + x.max()) // 2
+
+    def part(middle: int, size: int) -> slice:
+        return slice(max(0, middle - half), min(size, middle + half + 1))
+
+    return part(middle_y, voxels.shape[0]), part(middle_x, voxels.shape[1])

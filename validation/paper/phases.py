@@ -1,0 +1,47 @@
+"""How phases other than the spinel are named and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+PHASE_COLOURS = {"Li2MnO3": "#d95f0e", "LiMnO2-rocksalt": "#4d4d4d", "Li0.5Mn2O4": "#a6dba0"}
+PHASE_HATCHES = {"Li2MnO3": "", "LiMnO2-rocksalt": "///", "Li0.5Mn2O4": "..."}
+PHASE_WORDS = {
+    "LiMn2O4": "LixMn2O4", "Li2MnO3": "Li2MnO3", "LiMnO2-rocksalt": "LiMnO2 rock salt",
+    "Li0.5Mn2O4": "Li0.5Mn2O4 P2₁3",
+}  # fmt: skip
+_BAR_WIDTH, _BAR_STEP = 0.26, 0.29
+
+
+def offsets(n_bars: int) -> Floats:
+    """Return where bars of one group stand beside its middle."""
+    return np.asarray(_BAR_STEP * (np.arange(n_bars) - 0.5 * (n_bars - 1)))
+
+
+def stacked_bar(
+    axes: Axes, x: float, phases: Sequence[str], percent: Floats, *, esd: Floats | None = None
+) -> None:
+    """Draw all phases but the first, the spinel, as one bar; parts below zero hang down.
+
+    ``percent`` and ``esd``, shape (phase,); the esd of the spinel is that of their sum. A bar
+    without esds is the truth.
+    """
+    above = below = 0.0
+    for phase, value in zip(phases[1:], percent[1:].tolist(), strict=True):
+        if not np.isfinite(value):
+            continue
+        start = above if value > 0.0 else below
+        axes.bar(
+            x, value, bottom=start, width=_BAR_WIDTH, color=PHASE_COLOURS[phase],
+            hatch=PHASE_HATCHES[phase], edgecolor="white" if esd is None else "black",
+            linewidth=0.3, alpha=0.55 if esd is None else 1.0,
+        )  # fmt: skip
+        above, below = (above + value, below) if value > 0.0 else (above, below + value)
+    if esd is not None and np.isfinite(percent[0]):
+        axes.errorbar(x, above, esd[0], color="black", linewidth=0.6, capsize=1.2)
