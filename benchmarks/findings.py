@@ -97,7 +97,7 @@ def _told(each: Slice) -> list[str]:
     errors = lattice_metrics(each.maps, each.truth)["interior"]
     found = profiles(each, 0)
     _, ratio, _, true = common_shells(found)
-    window = occupants(each.maps, each.truth)
+    window = occupants(each.maps.a_A, each.true_a_A, two_lattices=each.truth.two_lattices)
     gradient = "–"
     if found.recovered is not None:
         gradient = (

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from inverse.depth_voxels import Box, widened
 from inverse.segment import Particles
 from xrdct.normal import FWHM_PER_SIGMA
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 _REACH = 4.0
 """Standard deviations of the blur to which it is drawn."""
@@ -33,6 +33,7 @@ def blur_sigma_um(beam_fwhm_um: float, *, step_um: float) -> float:
 
 def unmixing(
     number: int,
+    box: Box,
     rows: Floats,
     middle_um: Floats,
     particles: Particles,
@@ -43,17 +44,13 @@ def unmixing(
 ) -> tuple[Floats, Floats]:
     """Return S M⁻¹, (shell, shell), and b less ``offset``, (shell,), of one particle's shells.
 
-    rows (shell, y, x): the weights of voxels in each shell's mean, each row adding up to one, in
-    the smallest box about the particle; middle_um (shell,): the shells' mean depths, rising;
+    box: the smallest that holds the particle; rows (shell, y, x): the weights of its voxels in each
+    shell's mean, each row adding up to one; middle_um (shell,): the shells' mean depths, rising;
     means (particle,): those of all particles' maps.
     """
     finer = particles.finer
     reach = int(np.ceil(_REACH * blur_um / step_um)) + 1
-    box = box_of(particles.label == number)
-    wide = tuple(
-        slice(max(s.start - reach, 0), min(s.stop + reach, n))
-        for s, n in zip(box, particles.label.shape, strict=True)
-    )
+    wide = widened(box, by=reach, shape=particles.label.shape)
     fine = tuple(slice(s.start * finer, s.stop * finer) for s in wide)
     inside = particles.fine[fine]
     middle = tuple(
@@ -94,8 +91,3 @@ def _chain(depth_um: Floats, nodes_um: Floats) -> Floats:
     share = (depth_um - nodes_um[left]) / np.diff(nodes_um)[left]
     node = np.arange(nodes_um.size).reshape(-1, *[1] * depth_um.ndim)
     return np.where(node == left, 1.0 - share, np.where(node == left + 1, share, 0.0))
-
-
-def box_of(where: Bools) -> tuple[slice, ...]:
-    """Return the slices that hold all that is true."""
-    return tuple(slice(int(n.min()), int(n.max()) + 1) for n in np.nonzero(where))

@@ -5,24 +5,39 @@ LPdepth, and divides it by that of the particle, LPmean (Finegan et al., Nat. Co
 figure 4). All results are linear in the shells' means m_k = Σ w_i a_i, so that one covariance of
 these (:mod:`inverse.voxel_correlation`) gives all esds; of the ratio r_k = m_k/m̄ to first order,
 δr_k = (δm_k − r_k δm̄)/m̄. The slope is that of the straight line through the shells, weighted by
-their voxels.
+their voxels. Voxels above or below all depths that are asked for are shells too, which are not told
+of: they count in m̄, and in what the blur mixes, but not in the slope.
 
 What a voxel's esd does not hold is not in them, above all the blur of the map
-(:mod:`inverse.depth_blur`). Where it is known, ``esd_total`` has, beside the esd, all of what it
-does where it is left in, and half of that where it is corrected for.
+(:mod:`inverse.depth_blur`). Where it is known, every ``esd_total`` has, beside the esd, all of what
+it does to the value, the ratio or the slope where it is left in, and half of that where it is
+corrected for. Blur moves all shells of a gradient the same way, towards the mean: a slope is too
+flat by far more than its esd, which is small because the many voxels of a particle are averaged.
+
+Correction takes noise along: with sharp = U·m its covariance is U C Uᵀ, and as U undoes an average
+over neighbouring shells, errors of neighbouring shells then alternate in sign, those of the thin
+core and the surface the most. It is worth its price where the blur's part of ``esd_total`` is the
+larger one before, and shells are looked at together: the covariance of shells is then needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.ndimage import distance_transform_edt
 
-from inverse.depth_blur import box_of, unmixing
+from inverse.depth_blur import unmixing
+from inverse.depth_voxels import (
+    Box,
+    boxes_of,
+    inner_voxels,
+    particle_means,
+    voxels_clear_of_others,
+)
 from inverse.region_settings import Regions
 from inverse.segment import Particles
 from inverse.voxel_correlation import Correlation, covariance_of_sums
@@ -51,7 +66,8 @@ class DepthAverages(Spec):
     """Standard deviation of the blur of the map (:func:`inverse.depth_blur.blur_sigma_um`); None:
     not known."""
     correct_blur: bool = False
-    """Correct for it, where it is known; otherwise it only adds to ``esd_total``."""
+    """Correct for it, where it is known; otherwise it only adds to ``esd_total``. It costs noise:
+    see the module."""
     smallest_section_um: float = Field(3.0, ge=0.0)
     """Diameter of the smallest section that is evaluated."""
     fewest_voxels: int = Field(4, ge=1)
@@ -81,7 +97,7 @@ class DepthProfile:
     esd_total: Floats
     """With what the blur does, where it is known."""
     mean: float
-    """Over the whole particle: LPmean."""
+    """Over all voxels of the particle that count, whatever the depths asked for: LPmean."""
     mean_esd: float
     ratio: Floats
     """LPdepth/LPmean."""
@@ -92,9 +108,13 @@ class DepthProfile:
     slope_per_um: float
     """Rise of the value per µm of depth; NaN where there is one shell only."""
     slope_esd_per_um: float
+    slope_esd_total_per_um: float
+    """With what the blur does to the slope, where it is known."""
     core_minus_surface: float
     """The slope times the largest depth."""
     core_minus_surface_esd: float
+    core_minus_surface_esd_total: float
+    """The slope's, times the largest depth, which counts as known."""
 
 
 def depth_profiles(
@@ -105,31 +125,33 @@ def depth_profiles(
     amount: Floats | None = None,
     esd: Floats | None = None,
     settings: DepthAverages | None = None,
+    only: Sequence[int] | None = None,
 ) -> tuple[DepthProfile, ...]:
     """Return the profile of every particle that lies in view as a whole and is large enough.
 
     values, amount and esd (y, x); voxels of which the value is NaN are left out, as are those
-    without an esd where esds are given. ``amount`` is needed for weights by it only.
+    without an esd where esds are given. ``amount`` is needed for weights by it only. Particles are
+    left out of which no voxel lies within the depths asked for. ``only`` are the numbers of the
+    particles that are wanted, by default all; the others count as neighbours all the same.
 
-    Raises InputError where shapes differ from that of the particles' map, or an amount is missing.
+    Raises InputError where shapes differ from that of the particles' map, an amount is missing, or
+    there is no particle of a number in ``only``.
     """
     chosen = settings or DepthAverages()
-    _check(values, particles, amount, esd, chosen)
-    profiles = []
-    used = _used(values, particles, esd, step_um, chosen)
-    weight = used.astype(float)
+    _check(values, particles, amount, esd, chosen, only)
+    weight = _used(values, particles, esd, step_um, chosen).astype(float)
     if chosen.weights == "amount" and amount is not None:
         weight *= np.maximum(np.nan_to_num(amount), 0.0)
-    means = _particle_means(values, particles, weight)
-    for number in np.flatnonzero(
-        particles.whole & (particles.diameter_um >= chosen.smallest_section_um)
-    ):
-        own = (particles.label == number) & (weight > 0.0)
-        if own.any():
-            profiles.append(
-                _profile(int(number), own, weight, values, esd, particles, means, step_um, chosen)
-            )
-    return tuple(profiles)
+    given = _Given(
+        values, esd, weight, particles,
+        particle_means(values, particles=particles, weight=weight), step_um, chosen,
+    )  # fmt: skip
+    wanted = particles.whole & (particles.diameter_um >= chosen.smallest_section_um)
+    if only is not None:
+        wanted &= np.isin(np.arange(wanted.size), np.asarray(only, np.int64))
+    boxes = boxes_of(particles)
+    found = (_profile(int(number), boxes[number], given) for number in np.flatnonzero(wanted))
+    return tuple(profile for profile in found if profile is not None)
 
 
 def scale_of_halves(
@@ -155,12 +177,46 @@ def scale_of_halves(
     return float(np.sqrt(np.mean(np.square(ratios))))
 
 
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What is the same for all particles; maps (y, x)."""
+
+    values: Floats
+    esd: Floats | None
+    weight: Floats
+    """Zero where a voxel does not count."""
+    particles: Particles
+    means: Floats
+    """Of every particle's map, shape (particle,)."""
+    step_um: float
+    settings: DepthAverages
+
+
+@dataclass(frozen=True, eq=False)
+class _Shells:
+    """The shells of one particle, in its box."""
+
+    rows: Floats
+    """Weights of the voxels in each shell's mean, adding up to one, shape (shell, y, x)."""
+    share: Floats
+    """Of each shell in the particle's mean, shape (shell,), as all that follow unless said."""
+    n_voxels: Ints
+    middle_um: Floats
+    edges_um: Floats
+    """Shape (shell, 2)."""
+    asked: Bools
+    """Whether it lies within the depths that are asked for."""
+    deepest_um: float
+    """Depth of the deepest voxel that counts."""
+
+
 def _check(
     values: Floats,
     particles: Particles,
     amount: Floats | None,
     esd: Floats | None,
     settings: DepthAverages,
+    only: Sequence[int] | None,
 ) -> None:
     for name, given in (("values", values), ("amount", amount), ("esd", esd)):
         if given is not None and given.shape != particles.label.shape:
@@ -170,6 +226,12 @@ def _check(
             )
     if settings.weights == "amount" and amount is None:
         raise InputError('weights = "amount" needs a map of amounts.')
+    count = particles.whole.size
+    for number in only or ():
+        if not 0 <= number < count:
+            raise InputError(
+                f"only must hold numbers of particles, from 0 to less than {count}, not {number}."
+            )
 
 
 def _used(
@@ -184,143 +246,130 @@ def _used(
     if esd is not None:
         used &= np.isfinite(esd)
     if settings.voxels == "inner":
-        used &= _inner(particles.label)
+        used &= inner_voxels(particles.label)
     if settings.clear_of_others_um > 0.0:
-        used &= _distance_to_others_um(particles, step_um) >= settings.clear_of_others_um
+        used &= voxels_clear_of_others(
+            particles, step_um=step_um, distance_um=settings.clear_of_others_um
+        )
     return np.asarray(used)
 
 
-def _inner(label: Ints) -> Bools:
-    """Return the voxels of which all eight neighbours are the same particle."""
-    padded = np.pad(label, 1, constant_values=-2)
-    n_y, n_x = label.shape
-    inner = label >= 0
-    for dy in range(3):
-        for dx in range(3):
-            inner &= padded[dy : dy + n_y, dx : dx + n_x] == label
-    return np.asarray(inner)
+def _profile(number: int, box: Box | None, given: _Given) -> DepthProfile | None:
+    """Return one particle's profile; None where no voxel counts that is as deep as asked for."""
+    if box is None:
+        return None
+    settings = given.settings
+    own = (given.particles.label[box] == number) & (given.weight[box] > 0.0)
+    shells = _shells(own, given.weight[box], given.particles.depth_um[box], settings)
+    if shells is None:
+        return None
+    # A law of differences: a constant map has no rounding left in its ratio.
+    local = np.nan_to_num(given.values[box])
+    offset = float(local[own][0])
+    m = offset + np.einsum("kyx,yx->k", shells.rows, np.where(own, local - offset, 0.0))
+    covariance = np.full((m.size, m.size), np.nan)
+    if given.esd is not None:
+        covariance = covariance_of_sums(
+            shells.rows, esd=given.esd[box], correlation=settings.correlation,
+            step_um=given.step_um,
+        )  # fmt: skip
+    if settings.blur_um is None:
+        return _summary(number, shells, m, covariance, None, 0.0, settings.fewest_voxels)
+    inverse, leaked = unmixing(
+        number, box, shells.rows, shells.middle_um, given.particles, given.means, offset,
+        given.step_um, settings.blur_um,
+    )  # fmt: skip
+    sharp = offset + inverse @ (m - offset - leaked)
+    if settings.correct_blur:
+        covariance = inverse @ covariance @ inverse.T
+        return _summary(number, shells, sharp, covariance, m, 0.5, settings.fewest_voxels)
+    return _summary(number, shells, m, covariance, sharp, 1.0, settings.fewest_voxels)
 
 
-def _distance_to_others_um(particles: Particles, step_um: float) -> Floats:
-    """Return how far every particle's voxels lie from the next other particle, (y, x)."""
-    label = particles.label
-    distance = np.full(label.shape, np.inf)
-    for number in range(particles.whole.size):
-        own = label == number
-        others = (label >= 0) & ~own
-        if own.any() and others.any():
-            distance[own] = step_um * (distance_transform_edt(~others)[own] - 0.5)
-    return distance
-
-
-def _particle_means(values: Floats, particles: Particles, weight: Floats) -> Floats:
-    """Return the mean of the map in every particle, NaN where nothing is known, (particle,)."""
-    inside = (particles.label >= 0) & (weight > 0.0)
-    n = particles.whole.size
-    total = np.bincount(particles.label[inside], weight[inside], n)
-    summed = np.bincount(particles.label[inside], (weight * np.nan_to_num(values))[inside], n)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(summed / np.where(total > 0.0, total, np.nan))
-
-
-def _profile(
-    number: int,
-    own: Bools,
-    weight: Floats,
-    values: Floats,
-    esd: Floats | None,
-    particles: Particles,
-    means: Floats,
-    step_um: float,
-    settings: DepthAverages,
-) -> DepthProfile:
-    """Return one particle's profile."""
-    box = box_of(particles.label == number)
-    depth_um, own, weight = particles.depth_um[box], own[box], np.where(own, weight, 0.0)[box]
-    edges_um = _edges_um(depth_um[own], settings)
+def _shells(
+    own: Bools, weight: Floats, depth_um: Floats, settings: DepthAverages
+) -> _Shells | None:
+    """Return the shells of the voxels ``own``, (y, x); None where none is asked for."""
+    if not own.any():
+        return None
+    deepest_um = float(depth_um[own].max())
+    asked_um = settings.edges_um or range(int(np.floor(deepest_um)) + 2)
+    edges_um = np.array([-np.inf, *asked_um, np.inf])
     shell = np.where(own, np.searchsorted(edges_um, depth_um, side="right") - 1, -1)
-    shells = np.array([k for k in range(edges_um.size - 1) if np.any(shell == k)], int)
-    if shells.size == 0:
-        raise InputError(
-            f"no voxel of particle {number} lies within the depths "
-            f"{edges_um[0]:g} to {edges_um[-1]:g} µm."
-        )
-    rows = np.stack([np.where(shell == k, weight, 0.0) for k in shells])
+    n_voxels = np.bincount(shell[own], minlength=edges_um.size - 1)
+    there = np.flatnonzero(n_voxels)
+    asked = (there > 0) & (there < edges_um.size - 2)
+    if not asked.any():
+        return None
+    rows = np.where(shell == there[:, None, None], weight, 0.0)
     sums = rows.sum(axis=(1, 2))
     rows /= sums[:, None, None]
-    middle_um = np.einsum("kyx,yx->k", rows, np.nan_to_num(depth_um))
-    # A law of differences: a constant map has no rounding left in its ratio.
-    local = np.nan_to_num(values[box])
-    offset = float(local[own][0])
-    m = offset + np.einsum("kyx,yx->k", rows, np.where(own, local - offset, 0.0))
-    covariance = np.full((shells.size, shells.size), np.nan)
-    if esd is not None:
-        covariance = covariance_of_sums(
-            rows, esd=esd[box], correlation=settings.correlation, step_um=step_um
-        )
-    share = sums / sums.sum()
-    change = np.zeros((2, shells.size))
-    if settings.blur_um is not None:
-        inverse, leaked = unmixing(
-            number, rows, middle_um, particles, means, offset, step_um, settings.blur_um
-        )
-        corrected = offset + inverse @ (m - offset - leaked)
-        change[0] = corrected - m
-        change[1] = corrected / (share @ corrected) - m / (share @ m)
-        if settings.correct_blur:
-            m, covariance, change = corrected, inverse @ covariance @ inverse.T, 0.5 * change
-    counts = np.array([(shell == k).sum() for k in shells])
-    return _summary(
-        number, m, covariance, change, share, counts, middle_um,
-        np.stack([edges_um[shells], edges_um[shells + 1]], axis=1),
-        float(depth_um[own].max()), settings.fewest_voxels,
-    )  # fmt: skip
+    return _Shells(
+        rows=rows,
+        share=sums / sums.sum(),
+        n_voxels=n_voxels[there].astype(np.int64),
+        middle_um=np.einsum("kyx,yx->k", rows, np.nan_to_num(depth_um)),
+        edges_um=np.stack([edges_um[there], edges_um[there + 1]], axis=1),
+        asked=asked,
+        deepest_um=deepest_um,
+    )
 
 
 def _summary(
     number: int,
+    shells: _Shells,
     m: Floats,
     covariance: Floats,
-    blur: Floats,
-    share: Floats,
-    counts: Ints,
-    middle_um: Floats,
-    edges_um: Floats,
-    deepest_um: float,
+    other: Floats | None,
+    part: float,
     fewest: int,
 ) -> DepthProfile:
-    """Return what follows from the shells' values and their covariance."""
-    mean = float(m[0] + share @ (m - m[0]))
+    """Return what follows from the shells' values and their covariance.
+
+    ``other`` are the values with the blur treated the other way; that part of the difference
+    counts in total uncertainties.
+    """
+    other = m if other is None else other
+    mean, other_mean = (float(v[0] + shells.share @ (v - v[0])) for v in (m, other))
     ratio = m / mean
     # Rows: δr_k = (δm_k − r_k Σ share δm)/mean.
-    change = (np.eye(m.size) - np.outer(ratio, share)) / mean
-    line = share * (middle_um - share @ middle_um)
-    squared = float(line @ middle_um)
-    slope = line / squared if m.size > 1 and squared > 0.0 else np.full(m.size, np.nan)
-    kept = counts >= fewest
+    change = (np.eye(m.size) - np.outer(ratio, shells.share)) / mean
+    slope = _slope(shells)
+    slope_per_um = float(slope @ (m - m[0]))
     slope_esd = float(np.sqrt(slope @ covariance @ slope))
+    slope_esd_total = float(np.hypot(slope_esd, part * (slope @ (other - m))))
+    kept = shells.asked & (shells.n_voxels >= fewest)
     esd = np.sqrt(np.diag(covariance))
     ratio_esd = np.sqrt(np.maximum(np.diag(change @ covariance @ change.T), 0.0))
     return DepthProfile(
         particle=number,
-        edges_um=edges_um[kept],
-        depth_um=middle_um[kept],
-        n_voxels=counts[kept].astype(np.int64),
+        edges_um=shells.edges_um[kept],
+        depth_um=shells.middle_um[kept],
+        n_voxels=shells.n_voxels[kept],
         value=m[kept],
         esd=esd[kept],
-        esd_total=np.hypot(esd, blur[0])[kept],
+        esd_total=np.hypot(esd, part * (other - m))[kept],
         mean=mean,
-        mean_esd=float(np.sqrt(share @ covariance @ share)),
+        mean_esd=float(np.sqrt(shells.share @ covariance @ shells.share)),
         ratio=ratio[kept],
         ratio_esd=ratio_esd[kept],
-        ratio_esd_total=np.hypot(ratio_esd, blur[1])[kept],
+        ratio_esd_total=np.hypot(ratio_esd, part * (other / other_mean - ratio))[kept],
         covariance=covariance[np.ix_(kept, kept)],
-        slope_per_um=float(slope @ (m - m[0])),
+        slope_per_um=slope_per_um,
         slope_esd_per_um=slope_esd,
-        core_minus_surface=float(slope @ (m - m[0])) * deepest_um,
-        core_minus_surface_esd=slope_esd * deepest_um,
+        slope_esd_total_per_um=slope_esd_total,
+        core_minus_surface=slope_per_um * shells.deepest_um,
+        core_minus_surface_esd=slope_esd * shells.deepest_um,
+        core_minus_surface_esd_total=slope_esd_total * shells.deepest_um,
     )
 
 
-def _edges_um(depth_um: Floats, settings: DepthAverages) -> Floats:
-    return np.array(settings.edges_um or range(int(np.floor(depth_um.max())) + 2), dtype=np.float64)
+def _slope(shells: _Shells) -> Floats:
+    """Return the weights of the shells' values in the slope, NaN where there is none, (shell,)."""
+    share = np.where(shells.asked, shells.share, 0.0)
+    share /= share.sum()
+    line = share * (shells.middle_um - share @ shells.middle_um)
+    squared = float(line @ shells.middle_um)
+    if shells.asked.sum() < 2 or not squared > 0.0:
+        return np.full(share.size, np.nan)
+    return np.asarray(line / squared)

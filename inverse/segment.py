@@ -38,10 +38,11 @@ from scipy.ndimage import (
     laplace,
     zoom,
 )
-from skimage.morphology import local_maxima, reconstruction
+from skimage.morphology import local_maxima
 from skimage.segmentation import watershed
 
 from inverse.region_settings import Regions
+from inverse.segment_flood import flooded
 from xrdct.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -240,8 +241,7 @@ def separated(
     height = np.zeros(solid.shape)
     height[solid] = 1.0 + np.log(inside[solid] / inside[solid].min())
     lowered = np.where(solid, height + np.log(neck), 0.0)
-    flooded = reconstruction(lowered, height)  # type: ignore[no-untyped-call]
-    tops = local_maxima(flooded)  # type: ignore[no-untyped-call]
+    tops = local_maxima(flooded(lowered, height))  # type: ignore[no-untyped-call]
     summits, _ = label(tops & solid, np.ones((3,) * solid.ndim, bool))
     basins = watershed(-height, summits, mask=solid)  # type: ignore[no-untyped-call]
     return np.asarray(basins, np.int32)

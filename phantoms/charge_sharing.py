@@ -65,7 +65,8 @@ def shared_filling(
     if not -_ROUNDING * whole <= amount <= (1.0 + _ROUNDING) * whole:
         raise InputError(
             f"the bulk of the electrode would have to be filled to {amount / whole:.3g} of its "
-            "capacity, but only 0 to 1 can be: take fewer Li-rich particles or another charge"
+            "capacity, but only 0 to 1 can be: take fewer Li-rich particles, less of other phases, "
+            "or another charge"
             if whole > 0.0
             else "no particle of the bulk is left to take up the lithium that the current delivers"
         )

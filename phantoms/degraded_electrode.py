@@ -29,7 +29,7 @@ from phantoms.cracking import Damage, crack_from_pore
 from phantoms.packing import Packing, pack_slice
 from phantoms.particle import Coordinate, Fraction, Particle, Shell
 from phantoms.sample import Sample
-from phantoms.stoichiometry import x_from_lattice
+from phantoms.stoichiometry import mean_lattice_A, x_from_lattice
 from xrdct.errors import InputError
 from xrdct.spec import Spec
 
@@ -64,7 +64,8 @@ class DegradedElectrode(Spec):
     """By number of particles; they add up to 1."""
     lattice_A: tuple[LatticeA, LatticeA, LatticeA] = (8.088, 8.115, 8.180)
     lattice_spread_A: float = Field(0.004, ge=0.0, le=0.1)
-    """Standard deviation between the particles of a population."""
+    """Standard deviation between the particles of a population; what is drawn beyond an empty or
+    full spinel becomes that."""
     lithium_excess: tuple[Excess, Excess, Excess] = (0.10, 0.08, 0.05)
     li2mno3: Fractions = (0.11, 0.04, 0.01)
     """Weight fraction, the same at every depth."""
@@ -94,6 +95,20 @@ class DegradedElectrode(Spec):
                 f"{self.smallest_particle_um:g}, {self.largest_particle_um:g} and "
                 f"{self.diameter_um:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _lattices_possible(self) -> DegradedElectrode:
+        low_A, medium_A, high_A = self.lattice_A
+        if not low_A < medium_A < high_A:
+            raise ValueError(f"lattice_A must rise from low to high, got {self.lattice_A}")
+        for a_A, y in zip(self.lattice_A, self.lithium_excess, strict=True):
+            empty_A, full_A = mean_lattice_A([3.0 * y, 1.0], y=y).tolist()
+            if not empty_A <= a_A <= full_A:
+                raise ValueError(
+                    f"lattice_A ({a_A:g}) must lie between {empty_A:.4g} and {full_A:.4g} Å, what "
+                    f"spinel of lithium_excess {y:g} has when empty and full"
+                )
         return self
 
     @property

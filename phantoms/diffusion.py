@@ -8,8 +8,15 @@ A mean content that rises at the rate v, 1/s, needs J = v R/3. From a uniform st
     x(ρ, t) − x_0 = v t + (v R² / 3D) s(ρ, τ)
     s = ρ²/2 − 3/10 − 2 Σ_n sin(α_n ρ) / (ρ α_n² sin α_n) · exp(−α_n² τ),   α_n cot α_n = 1
 
-The mean of s over the sphere vanishes. The equation is linear, so currents that are switched on and
-off are superposed: each is one that flows for ever, less the same one from when it ends.
+The mean of s over the sphere vanishes. At short times the series is slow, and what is left of it
+counts for v R²/3D times as much. Up to τ = 0.02 the solution is summed from the surface instead: its
+Laplace transform, sinh(qρ) / (ρ p (q cosh q − sinh q)) with q = √p, expanded in exp(−q) and cut
+where waves have crossed the sphere, at exp(−1/τ) = 2e-22, gives
+
+    s = [g(1 − ρ) − g(1 + ρ)]/ρ − 3τ,   g(l) = exp(−z²) [erfcx(z − √τ) − erfcx(z)],   z = l/(2√τ)
+
+The equation is linear, so currents that are switched on and off are superposed: each is one that
+flows for ever, less the same one from when it ends.
 
 D is constant: two-phase windows, in which a real particle has a moving front, are not in it.
 """
@@ -23,19 +30,23 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
+from scipy.special import erfcx
 
-from phantoms.particle import RadialTable
 from xrdct.errors import InputError
 from xrdct.spec import Spec
 
 Array: TypeAlias = NDArray[np.float64]
 
-MAX_TERMS = 4000
-"""Terms of the series. Cut off there its remainder is below 2/(π² · 4000) = 5e-5."""
+SHORT_FOURIER = 0.02
+"""τ up to which the short-time form is taken."""
 
 _NEGLIGIBLE_EXPONENT = 40.0  # exp(−40) = 4e-18 is below rounding
 _SMALLEST_RHO = 1e-6  # sin(α ρ)/ρ is α there to (α ρ)²/6: below rounding for the terms that count
 _ROOT_STEPS = 60
+_FLAT = (
+    1e-3  # √τ below which erfcx(z − √τ) − erfcx(z) loses digits, and four terms of Taylor do not
+)
+_FARTHEST = 30.0  # exp(−30²) is 0
 
 
 class CurrentSpan(Spec):
@@ -63,18 +74,40 @@ def sphere_response(r_over_R: ArrayLike, *, fourier: ArrayLike) -> Array:
     )
     if not ((rho >= 0.0) & (rho <= 1.0)).all():
         raise InputError("r_over_R must lie between 0 and 1")
-    flows = tau > 0.0
-    response = np.where(flows, 0.5 * rho**2 - 0.3, 0.0)
-    if not flows.any():
-        return response
     rho = np.maximum(rho, _SMALLEST_RHO)
-    later = np.where(flows, tau, np.inf)
-    first = float(later.min())
-    n_terms = math.ceil(math.sqrt(_NEGLIGIBLE_EXPONENT / first) / math.pi) + 1
-    for root in _roots(min(n_terms, MAX_TERMS)):
+    response = np.zeros(rho.shape)
+    early, late = (tau > 0.0) & (tau <= SHORT_FOURIER), tau > SHORT_FOURIER
+    response[early] = _early_response(rho[early], tau[early])
+    response[late] = _late_response(rho[late], tau[late])
+    return response
+
+
+def _late_response(rho: Array, tau: Array) -> Array:
+    """Return s by the series, for τ above `SHORT_FOURIER`."""
+    response = 0.5 * rho**2 - 0.3
+    n_terms = math.ceil(math.sqrt(_NEGLIGIBLE_EXPONENT / SHORT_FOURIER) / math.pi) + 1
+    for root in _roots(n_terms):
         scale = 2.0 / (root**2 * math.sin(root))
-        response -= scale * np.sin(root * rho) / rho * np.exp(-(root**2) * later)
+        response -= scale * np.sin(root * rho) / rho * np.exp(-(root**2) * tau)
     return np.asarray(response)
+
+
+def _early_response(rho: Array, tau: Array) -> Array:
+    """Return s by the short-time form, for 0 < τ up to `SHORT_FOURIER`."""
+    step = np.sqrt(tau)
+    return np.asarray((_wave(1.0 - rho, step) - _wave(1.0 + rho, step)) / rho - 3.0 * tau)
+
+
+def _wave(length: Array, step: Array) -> Array:
+    """Return g of the module's text, ``step`` = √τ."""
+    z = np.minimum(length / (2.0 * step), _FARTHEST)
+    value = erfcx(z)
+    first = 2.0 * z * value - 2.0 / math.sqrt(math.pi)  # derivatives of erfcx
+    second = 2.0 * (value + z * first)
+    third = 2.0 * (2.0 * first + z * second)
+    fourth = 2.0 * (3.0 * second + z * third)
+    taylor = -step * (first - step / 2.0 * (second - step / 3.0 * (third - step / 4.0 * fourth)))
+    return np.asarray(np.exp(-(z**2)) * np.where(step < _FLAT, taylor, erfcx(z - step) - value))
 
 
 def deviation(
@@ -103,33 +136,6 @@ def deviation(
         stopped = sphere_response(r_over_R, fourier=per_s * (time_s - span.stop_s))
         total += span.rate_per_h / 3600.0 / (3.0 * per_s) * (started - stopped)
     return total
-
-
-def mean_content(*, time_s: float, start: float, spans: Sequence[CurrentSpan]) -> float:
-    """Return the mean content of the sphere at ``time_s``, by conservation."""
-    flowed_s = [max(0.0, min(time_s, span.stop_s) - span.start_s) for span in spans]
-    rates = (span.rate_per_h / 3600.0 for span in spans)
-    return start + sum(rate * t for rate, t in zip(rates, flowed_s, strict=True))
-
-
-def content_table(
-    *,
-    time_s: float,
-    start: float,
-    radius_um: float,
-    diffusivity_um2_per_s: float,
-    spans: Sequence[CurrentSpan],
-    n_nodes: int = 33,
-) -> RadialTable:
-    """Return x(r, t) as a table over the relative radius."""
-    if n_nodes < 2:
-        raise InputError(f"a table needs at least two nodes, got {n_nodes}")
-    rho = np.linspace(0.0, 1.0, n_nodes)
-    values = mean_content(time_s=time_s, start=start, spans=spans) + deviation(
-        rho, time_s=time_s, radius_um=radius_um, diffusivity_um2_per_s=diffusivity_um2_per_s,
-        spans=spans,
-    )  # fmt: skip
-    return RadialTable(r_over_R=tuple(rho.tolist()), value=tuple(values.tolist()))
 
 
 def _roots(count: int) -> list[float]:

@@ -9,9 +9,11 @@ fine pores, a share p of their volume, take up 0.484/(1 − p) of it, 0.51 at p 
 placement reaches. Carbon and binder, 5.8 wt %, have no diffraction lines: they are in the cell
 (:func:`micro_cell`).
 
-How much lithium. The mean filled fraction of all spinel, weighted with capacity, is that of charge
-counting (:mod:`phantoms.discharge`), with f = x of stoichiometric spinel. Li-rich particles follow
-Particle 1; what is left, the bulk takes up (:mod:`phantoms.charge_sharing`). Rock salt and
+How much lithium. The mean filled fraction of all spinel, weighted with capacity, is set to that of
+charge counting (:mod:`phantoms.discharge`), with f = x of stoichiometric spinel. The lithium that
+further phases bring and take is then not in the count, so that amounts are not conserved; how far,
+and the option that conserves them, is told in :mod:`phantoms.operando_counting`. Li-rich particles
+follow Particle 1; what is left, the bulk takes up (:mod:`phantoms.charge_sharing`). Rock salt and
 Li0.5Mn2O4 of the bulk are those of Particle 2, whatever a bulk particle's own state. Places, sizes,
 start and speed of every particle depend on the seed only, and not on the scan.
 
@@ -31,14 +33,10 @@ from numpy.typing import NDArray
 
 from phantoms.cell import Cell
 from phantoms.cell_materials import substance
-from phantoms.operando_filling import (
-    N_KNOWN,
-    Population,
-    bulk_laws,
-    draw_population,
-    filled_fractions,
-)
+from phantoms.operando_counting import check_uptake
+from phantoms.operando_filling import bulk_laws, filled_fractions
 from phantoms.operando_options import OperandoElectrode
+from phantoms.operando_population import N_KNOWN, Population, draw_population
 from phantoms.particle import Particle
 from phantoms.particle_states import PARTICLE_1, PARTICLE_2, li_rich_particle, spinel_particle
 from phantoms.sample import Sample
@@ -48,11 +46,13 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def build_operando_electrode(spec: OperandoElectrode, *, seed: int) -> Sample:
-    """Return the electrode; ``seed`` draws places, sizes, start, speed and who is Li-rich."""
+    """Return the electrode; ``seed`` draws places, sizes, start, speed and who is Li-rich.
+
+    Raises InputError where particles find no room, or the bulk cannot hold what is left for it.
+    """
     population = draw_population(spec, seed)
-    filled = filled_fractions(
-        spec, population, scan=spec.scan, mean=spec.discharge.scan_x(spec.scan)
-    )
+    check_uptake(spec, population)
+    filled = filled_fractions(spec, population, scan=spec.scan)
     near = np.ones(population.radius_um.size, dtype=np.bool_)
     if spec.reach_um is not None:
         height_um = np.abs(population.centres_um[:, 2] - spec.z_um)
@@ -74,8 +74,12 @@ def volume_planes(
     return tuple(OperandoElectrode.model_validate(fields | {"z_um": z}) for z in heights_um)
 
 
-def micro_cell(spec: OperandoElectrode) -> Cell:
-    """Return the micro-cell around the electrode, carbon and binder by weight, cut at its z_um."""
+def micro_cell(spec: OperandoElectrode, *, tilt_mrad: float = 0.0) -> Cell:
+    """Return the micro-cell around the electrode, carbon and binder by weight, cut at its z_um.
+
+    ``tilt_mrad`` is that of the cell's layers. Raises a ValueError where the electrode does not
+    fit into the cell.
+    """
     solid_um = spec.areal_g_per_m2 * (1.0 / spec.active_weight_fraction - 1.0)  # at 1 g/cm³
     default = Cell()
     carbon, binder = (substance(name).density_g_per_cm3 for name in ("carbon", "PVDF"))
@@ -85,6 +89,7 @@ def micro_cell(spec: OperandoElectrode) -> Cell:
         electrode_um=spec.diameter_um,
         electrode_thickness_um=spec.coating_um,
         slice_height_um=0.5 * spec.coating_um + spec.z_um,
+        tilt_mrad=tilt_mrad,
         additive_fraction=min(1.0, solid_um / density / between_um),
     )
 

@@ -19,6 +19,9 @@ class OperandoElectrode(Spec):
     library: Literal["operando_electrode"] = "operando_electrode"
     scan: ScanNumber = 1
     discharge: Discharge = Discharge()
+    counts: Literal["filled", "all_phases"] = "filled"
+    """Which lithium the charge counts (:mod:`phantoms.operando_counting`): ``filled`` sets the
+    mean filled fraction of the spinel and conserves no amounts, ``all_phases`` conserves them."""
     z_um: Coordinate = 0.0
     """Height of the measured plane among the spheres."""
     margin_um: float = Field(21.0, ge=0.0, le=200.0)

@@ -15,9 +15,12 @@ only, at each depth; strain rising with lithiation. All other numbers here are a
 - How much Li0.5Mn2O4 there is, and how Particle 1's changes with depth and scan.
 - Particle 2's rock salt before scan 5, strains, and that Li2MnO3 falls from 4 to 3 wt % over 2 µm.
 
-Filled fractions are those of the spinel. The lithium of LiMnO2 (2 per Mn2O4) is not counted: 26
+Filled fractions are those of the spinel. The lithium of LiMnO2 (2 per Mn2O4) is not in them: 26
 wt % formed from Li0.174Mn2O4 would take up 0.6 of all that the discharge delivers to the particle,
-which a spinel that is nearly full beside it leaves no room for.
+which a spinel that is nearly full beside it leaves no room for (:mod:`phantoms.operando_counting`).
+
+Lithium is counted per O4, which is Mn2O4 in all phases but those rich in lithium, and weight
+fractions are taken for shares of O4: weights per O4, 174 to 188, differ by 4 % from their middle.
 """
 
 from __future__ import annotations
@@ -99,6 +102,9 @@ class LiRichFilling:
     core: Array
     """Filled fraction at the centre."""
     surface: Array
+    locked: Array
+    """Lithium per O4 of the whole particle that does not come and go: 3y + y of the spinel, and
+    that of Li0.5Mn2O4 and LiMnO2. That of Li2MnO3, the same at all scans, is left out."""
 
 
 def lithium_content(filled: float, y: float) -> float:
@@ -131,12 +137,20 @@ def li_rich_filling(
             measure = 0.5 * (high - low) * weight
             core += measure * (1.0 - rho) * share
             surface += measure * rho * share
+    outer, inner = state.intermediate
+    locked = 4.0 * (core * CORE_Y + surface * SURFACE_Y) + _secondary_lithium(
+        rock_salt=state.rock_salt,
+        intermediate=0.75 * outer + 0.25 * inner,  # ∫ 3ρ³ dρ = 3/4
+    )
     core, surface = core * (1.0 - 3.0 * CORE_Y), surface * (1.0 - 3.0 * SURFACE_Y)
     capacity = core + surface
     of_core = core / capacity
     lead = np.minimum(state.core_lead, np.minimum((1.0 - mean) / (1.0 - of_core), mean / of_core))
     return LiRichFilling(
-        capacity=capacity, core=mean + (1.0 - of_core) * lead, surface=mean - of_core * lead
+        capacity=capacity,
+        core=mean + (1.0 - of_core) * lead,
+        surface=mean - of_core * lead,
+        locked=locked,
     )
 
 
@@ -198,6 +212,18 @@ def spinel_particle(
 def spinel_capacity(state: SpinelState, *, secondary_factor: float = 1.0) -> float:
     """Return the extractable lithium over that of a solid sphere of LiMn2O4 of the same size."""
     return 1.0 - secondary_factor * (state.rock_salt + state.intermediate)
+
+
+def locked_lithium(state: SpinelState, *, secondary_factor: float = 1.0) -> float:
+    """Return the lithium per O4 of the whole particle that is in Li0.5Mn2O4 and LiMnO2."""
+    return secondary_factor * _secondary_lithium(
+        rock_salt=state.rock_salt, intermediate=state.intermediate
+    )
+
+
+def _secondary_lithium(*, rock_salt: float, intermediate: float) -> float:
+    """Return lithium per O4 from weight fractions: 2 in Li2Mn2O4, 0.5 in Li0.5Mn2O4."""
+    return 2.0 * rock_salt + 0.5 * intermediate
 
 
 def _li_rich_share(state: LiRichState, rho: Array, radius_um: Array) -> Array:

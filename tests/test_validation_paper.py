@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -80,10 +79,19 @@ def test_every_experiment_can_be_made(size):
 
 
 def test_a_claim_stands_if_its_error_is_small_enough():
-    """Truth: by hand; 8.071 is within 1.5 mÅ of 8.07, 8.08 is not, and NaN never is."""
-    assert GOOD.supported
-    assert not BAD.supported
-    assert not replace(GOOD, recovered=float("nan")).supported
+    """Truth: by hand; 8.071 is within 1.5 mÅ of 8.07, 8.08 is not, and NaN is nothing."""
+    assert GOOD.supported == "yes"
+    assert BAD.supported == "no"
+    assert replace(GOOD, recovered=float("nan")).supported == "not found"
+
+
+def test_a_large_uncertainty_does_not_make_a_claim_true():
+    """Truth: 3.5 ± 4 says nothing of 3 to 4, hit or miss; 20 ± 4 is wrong by more than it says."""
+    claim = Claim("5b", "a", "3 to 4 %", recovered=3.4, truth=3.5, needed=0.5, esd=4.0)
+    assert claim.supported == "cannot tell"
+    assert replace(claim, recovered=-4.0).supported == "cannot tell"
+    assert replace(claim, recovered=20.0).supported == "no"
+    assert replace(claim, esd=0.2).supported == "yes"
 
 
 def test_tables_hold_every_claim():
@@ -103,13 +111,15 @@ def voxels():
     rng = np.random.default_rng(5)
     true = rng.uniform(8.03, 8.25, (60, 60))
     true[rng.random(true.shape) < 0.2] = np.nan
-    truth = SimpleNamespace(a_A=true, two_lattices=rng.random(true.shape) < 0.3)
-    return SimpleNamespace(a_A=true + rng.normal(0.0, 0.02, true.shape)), truth
+    recovered = true + rng.normal(0.0, 0.02, true.shape)
+    recovered[rng.random(true.shape) < 0.05] = rng.uniform(8.03, 8.25)  # also where nothing is
+    return recovered, true, rng.random(true.shape) < 0.3
 
 
 def test_what_is_in_the_window_is_told_apart_completely(voxels):
     """Truth: every voxel found there is one of three things."""
-    found = occupants(*voxels)
+    recovered, true, two = voxels
+    found = occupants(recovered, true, two_lattices=two)
     assert found.recovered > 0.1
     assert found.mixed + found.single + found.neither == pytest.approx(found.recovered)
     assert found.true_single < found.true
@@ -117,8 +127,8 @@ def test_what_is_in_the_window_is_told_apart_completely(voxels):
 
 def test_perfect_maps_hold_nothing_but_the_truth(voxels):
     """Truth: the limit of no error."""
-    _, truth = voxels
-    found = occupants(SimpleNamespace(a_A=truth.a_A), truth)
+    _, true, two = voxels
+    found = occupants(true, true, two_lattices=two)
     assert found.recovered == found.true
     assert found.neither == 0.0
     assert found.single == found.true_single
@@ -126,9 +136,9 @@ def test_perfect_maps_hold_nothing_but_the_truth(voxels):
 
 def test_histograms_hold_every_voxel(voxels):
     """Truth: shares of all voxels add up to one."""
-    maps, _ = voxels
-    inside = (maps.a_A > EDGES_A[0]) & (maps.a_A < EDGES_A[-1])
-    assert counts(maps.a_A, inside).sum() == pytest.approx(1.0)
+    recovered, _, _ = voxels
+    inside = (recovered > EDGES_A[0]) & (recovered < EDGES_A[-1])
+    assert counts(np.where(inside, recovered, np.nan)).sum() == pytest.approx(1.0)
 
 
 SMALL = {
@@ -206,7 +216,7 @@ def test_the_command_writes_figures_table_and_page(one_figure, call, tmp_path):
     """Truth: the files' own formats."""
     code, told, _ = call("--quick", "--seed", 5, "-o", tmp_path)
     assert code == 0
-    assert "1 of 2 claims" in told
+    assert "2 claims, supported: yes 1, no 1" in told
     assert (tmp_path / "figure_2.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "figure_2.pdf").read_bytes().startswith(b"%PDF")
     page = (tmp_path / "paper.html").read_text()
@@ -215,16 +225,56 @@ def test_the_command_writes_figures_table_and_page(one_figure, call, tmp_path):
 
 
 def test_figures_that_are_there_are_not_replaced_unasked(one_figure, call, tmp_path):
-    """Truth: the file itself."""
+    """Truth: the files themselves."""
     assert call("-o", tmp_path, "-q")[0] == 0
     before = (tmp_path / "figure_2.json").read_bytes()
     code, _, told = call("-o", tmp_path, "-q", "--seed", 9)
     assert code == 2
     assert told.count("\n") == 1
-    assert "figure_2.json" in told
+    assert "figure_2.png" in told
     assert (tmp_path / "figure_2.json").read_bytes() == before
     assert call("-o", tmp_path, "-q", "--seed", 9, "--force")[0] == 0
     assert (tmp_path / "figure_2.json").read_bytes() != before
+
+
+def test_what_is_not_ours_is_not_replaced(one_figure, call, tmp_path):
+    """Truth: the file itself."""
+    (tmp_path / "claims.csv").write_text("mine")
+    code, _, told = call("-o", tmp_path, "-q")
+    assert code == 2
+    assert "claims.csv" in told
+    assert (tmp_path / "claims.csv").read_text() == "mine"
+
+
+def test_the_same_command_goes_on_where_it_was(one_figure, call, tmp_path, monkeypatch):
+    """Truth: a figure that was made is not drawn again, by a program that cannot draw."""
+    assert call("-o", tmp_path, "-q", "--figure", 2, "--figure", 2)[0] == 0
+    (tmp_path / "paper.html").unlink()
+    monkeypatch.setattr(orchestrator, "FIGURES", {2: None})
+    code, told, _ = call("-o", tmp_path)
+    assert code == 0
+    assert "2 claims" in told
+    assert (tmp_path / "paper.html").exists()
+
+
+def test_two_studies_are_not_mixed(one_figure, call, tmp_path, monkeypatch):
+    """Truth: one table is of one seed and size."""
+    assert call("-o", tmp_path, "-q")[0] == 0
+    drawn = orchestrator.FIGURES[2]
+    monkeypatch.setattr(orchestrator, "FIGURES", {2: drawn, 3: drawn})
+    code, _, told = call("-o", tmp_path, "-q", "--figure", 3, "--quick")
+    assert code == 2
+    assert "another study" in told
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": "other", "claims": []}'])
+def test_damaged_figures_are_told_of_before_any_work(one_figure, call, tmp_path, content):
+    """Truth: one sentence that names the file."""
+    (tmp_path / "figure_2.json").write_text(content)
+    code, _, told = call("-o", tmp_path, "-q")
+    assert code == 2
+    assert told.count("\n") == 1
+    assert "figure_2.json" in told
 
 
 def test_there_are_six_figures(call, tmp_path):

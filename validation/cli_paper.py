@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -18,7 +19,9 @@ def paper(
     quick: Annotated[
         bool, typer.Option("--quick", help="A small electrode, wholly in view, in its place.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples, instrument and noise.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Of samples, instrument and noise.")
+    ] = 1,
     workers: Threads = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace figures that are already there.")
@@ -27,8 +30,8 @@ def paper(
 ) -> None:  # fmt: skip
     """Rebuild the figures of Finegan et al. (2020) from simulation, with the truth beside them.
 
-    Scans are kept in the folder, and used again where the same are asked for. Interrupted, the same
-    command goes on where it was.
+    Scans are kept in the folder, 10 GB of them unless --quick. Interrupted, the same command goes
+    on where it was.
     """
     from validation.paper.paper import FIGURES, PaperFiles, make_paper
 
@@ -39,6 +42,7 @@ def paper(
     if quiet:
         return
     files = PaperFiles(output)
-    supported = sum(claim.supported for claim in claims)
-    typer.echo(f"{supported} of {len(claims)} claims are supported by what was recovered")
+    verdicts = Counter(claim.supported for claim in claims)
+    told = ", ".join(f"{verdict} {number}" for verdict, number in verdicts.most_common())
+    typer.echo(f"{len(claims)} claims, supported: {told}")
     typer.echo(f"report: {files.page}")

@@ -23,6 +23,7 @@ OWN = "own"
 """Label of the recipe that the experiment itself holds."""
 
 _ROOT = Path(__file__).parents[2]
+_PAPER = _ROOT / "validation" / "paper"
 _PACKAGES = ("xrdct", "phantoms", "forward", "inverse", "validation")
 
 
@@ -79,13 +80,18 @@ def outcome_key(
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-@lru_cache(maxsize=1)
-def code_fingerprint() -> str:
-    """Return a hash of all source and crystal files of this project: other code, other results."""
+@lru_cache(maxsize=2)
+def code_fingerprint(*, with_paper: bool = False) -> str:
+    """Return a hash of all source and crystal files of this project: other code, other results.
+
+    Scans do not depend on how the study's figures are drawn from them, which is left out unless
+    ``with_paper``.
+    """
     total = hashlib.sha256()
     for package in _PACKAGES:
         for path in sorted((_ROOT / package).rglob("*")):
-            if path.suffix in (".py", ".cif"):
+            drawn = _PAPER in path.parents and not with_paper
+            if path.suffix in (".py", ".cif") and not drawn:
                 total.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
 

@@ -11,10 +11,11 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+Verdict = Literal["yes", "no", "cannot tell", "not found"]
 HEADINGS = (
     "figure", "claim", "published", "recovered", "truth", "error", "needed", "supported", "note",
 )  # fmt: skip
@@ -44,9 +45,19 @@ class Claim:
         return self.recovered - self.truth
 
     @property
-    def supported(self) -> bool:
-        """Whether the method is good enough for the claim."""
-        return bool(abs(self.error) <= self.needed)
+    def supported(self) -> Verdict:
+        """Whether the method is good enough for the claim.
+
+        It *cannot tell* where its own uncertainty, twice the esd, is larger than what the claim
+        needs, and holds the error: a hit is then luck, and a miss no surprise.
+        """
+        error = abs(self.error)
+        if not np.isfinite(error):
+            return "not found"
+        unsure = np.isfinite(self.esd) and 2.0 * self.esd > self.needed
+        if unsure and error <= max(self.needed, 2.0 * self.esd):
+            return "cannot tell"
+        return "yes" if error <= self.needed else "no"
 
     def told(self) -> tuple[str, ...]:
         """Return the row of the table."""
@@ -59,7 +70,7 @@ class Claim:
         return (
             self.figure, self.claim, self.published, f"{number(self.recovered)}{esd}{unit}",
             f"{number(self.truth)}{unit}", f"{number(self.error, '+')}{unit}",
-            f"{number(self.needed)}{unit}", "yes" if self.supported else "no", self.note,
+            f"{number(self.needed)}{unit}", self.supported, self.note,
         )  # fmt: skip
 
 
@@ -80,11 +91,18 @@ def as_markdown(claims: Iterable[Claim]) -> str:
 
 
 def as_json(claims: Sequence[Claim], **more: Any) -> bytes:
-    """Return claims, and what else there is to tell, as JSON."""
-    table = more | {"claims": [asdict(claim) for claim in claims]}
-    return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
+    """Return claims, and what else there is to tell, as JSON; NaN becomes null."""
+    rows = [
+        {name: None if value != value else value for name, value in asdict(claim).items()}
+        for claim in claims
+    ]
+    table = more | {"claims": rows}
+    return (json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def from_table(rows: Iterable[dict[str, Any]]) -> list[Claim]:
     """Return claims from their JSON."""
-    return [Claim(**row) for row in rows]
+    known: list[dict[str, Any]] = [
+        {name: np.nan if value is None else value for name, value in row.items()} for row in rows
+    ]
+    return [Claim(**row) for row in known]

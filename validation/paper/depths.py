@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from inverse.depth_blur import blur_sigma_um
 from inverse.depth_profiles import DepthAverages, DepthProfile, depth_profiles
-from validation.paper.particles import particles_in
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
@@ -55,7 +54,7 @@ def profiles(each: Slice, number: int, *, sharp: bool = False) -> Profiles:
         correlation=maps.recipe.reconstruction.filter, correct_blur=sharp,
         blur_um=blur_sigma_um(each.experiment.beam.width_um, step_um=maps.scan.step_um),
     )  # fmt: skip
-    particles = particles_in(each)
+    particles = each.particles
     own = particles.label[(each.truth.particle == number) & (particles.label >= 0)]
     label = int(np.bincount(own).argmax()) if own.size else -1
     found = depth_profiles(

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from phantoms.discharge import Discharge, protocol
-from validation.metrics import lattice_metrics
+from phantoms.stoichiometry import x_from_lattice
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
 from validation.paper.prepared import Slice
@@ -27,12 +27,10 @@ _S_PER_H = 3600.0
 _SHOWN_DEG = (2.5, 12.6)
 _TEXT_DEG = 3.6
 """Where no line is."""
-_PUBLISHED_MAH, _PUBLISHED_RATE_H = 0.0143, 1.8
-_AREAL_G_PER_M2, _DISC_MM, _MAH_PER_G = 166.0, 1.0, 110.0
 _CAPTION = (
     "f: open-circuit voltage and current of the simulated discharge, by charge counting; numbered, "
     "the scans. g: the pattern of the first point of each scan, as it was counted (one exposure of "
-    "10 ms through the cell), with lines of LiMn2O4 and Al; right, the (400) line. Panels a to e "
+    "10 ms), with lines of LiMn2O4 and Al; right, the (400) line. Panels a to e "
     "of the study are micrographs and a drawing."
 )
 
@@ -123,30 +121,25 @@ def _enlarged(axes: Axes, raws: Sequence[RawScan]) -> None:
 
 
 def _claims(discharge: Discharge, slices: Sequence[Slice]) -> list[Claim]:
-    area_m2 = np.pi / 4.0 * (_DISC_MM * 1e-3) ** 2
-    means = [
-        (
-            float(np.nanmean(each.maps.a_A[each.truth.interior])),
-            float(np.nanmean(each.truth.a_A[each.truth.interior])),
-        )
-        for each in (slices[0], slices[-1])
-    ]  # fmt: skip
-    errors = lattice_metrics(slices[-1].maps, slices[-1].truth)["interior"]
+    first, last = slices[0], slices[-1]
+    found = float(np.nanmean(last.maps.a_A) - np.nanmean(first.maps.a_A))
+    true = float(np.nanmean(last.true_a_A) - np.nanmean(first.true_a_A))
+    lithium = float(_mean_x(last.maps.a_A) - _mean_x(first.maps.a_A))
+    counted = discharge.scan_x(len(slices)) - discharge.scan_x(1)
     return [
         Claim(
-            "1f", "Capacity of the cell from loading, area and specific capacity", "0.0143 mAh",
-            recovered=_AREAL_G_PER_M2 * area_m2 * _MAH_PER_G, truth=_PUBLISHED_MAH, needed=1e-4,
-            unit="mAh", digits=4,
+            "1g", "Growth of the mean lattice parameter, scan 1 to 5", "peaks shift",
+            recovered=1e3 * found, truth=1e3 * true, needed=1.5, unit="mÅ",
         ),
         Claim(
-            "1f", "Duration of the discharge at 8 µA (C/1.8)", "1.8 h",
-            recovered=discharge.discharge_s / _S_PER_H, truth=_PUBLISHED_RATE_H, needed=0.05,
-            unit="h",
-        ),
-        Claim(
-            "1g", "Growth of the mean lattice parameter of interior voxels, scan 1 to 5",
-            "peaks shift", recovered=1e3 * (means[1][0] - means[0][0]),
-            truth=1e3 * (means[1][1] - means[0][1]), needed=5.0, unit="mÅ", digits=1,
-            note=f"RMS error of a voxel in scan 5: {1e3 * errors['rms_A']:.2f} mÅ",
+            "1f", "Lithium taken up per formula, scan 1 to 5, from lattice parameters as if all "
+            "were stoichiometric spinel", "0.74", recovered=lithium, truth=counted, needed=0.05,
+            note="truth is what the current delivers",
         ),
     ]  # fmt: skip
+
+
+def _mean_x(a_A: Floats) -> float:
+    """Return the mean lithium content of stoichiometric spinel of these lattice parameters."""
+    known = a_A[np.isfinite(a_A)]
+    return float(np.mean(x_from_lattice(known, y=0.0)))

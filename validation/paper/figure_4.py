@@ -108,12 +108,13 @@ def _claims(number: int, found: Sequence[Profiles], words: str) -> list[Claim]:
     name, figure = NAMES[number], f"4{'ab'[number]}"
     claims = []
     for scan, each in enumerate(found, start=1):
-        _, ratio, _, true = common_shells(each)
+        depths, ratio, _, true = common_shells(each)
         claims.append(
             Claim(
                 figure, f"LPdepth/LPmean of {name} in scan {scan}, largest error of a shell{words}",
                 "a plot", recovered=1e4 * _largest(ratio - true),
                 truth=0.0, needed=1e4 * _NEEDED_RATIO, unit="e-4",
+                note=f"of {depths.size} shells; the particle has {each.true.shell.size}",
             )
         )  # fmt: skip
     claims += [_gradient(figure, name, scan, found[scan - 1], words) for scan in (1, len(found))]

@@ -15,7 +15,15 @@ from validation.paper.experiments import DEPTH_EDGES_UM
 from validation.paper.fractions import N_DEPTHS, DepthFractions, depth_fractions
 from validation.paper.particles import NAMES, found_particle
 from validation.paper.patterns import mean_patterns
-from validation.paper.phases import PHASE_COLOURS, PHASE_HATCHES, PHASE_WORDS, offsets, stacked_bar
+from validation.paper.phases import (
+    LEAST_NEEDED,
+    PHASE_COLOURS,
+    PHASE_HATCHES,
+    PHASE_WORDS,
+    needed_percent,
+    offsets,
+    stacked_bar,
+)
 from validation.paper.prepared import Slice
 from validation.paper.style import (
     FONT_PT,
@@ -28,8 +36,6 @@ from validation.paper.style import (
 
 Floats = NDArray[np.float64]
 
-_LEAST_NEEDED = 0.5
-"""Percent by weight."""
 _SHOWN_DEG = (5.4, 8.2)
 _TEXT_DEG = 6.25
 """Where no line is."""
@@ -57,6 +63,7 @@ def drawn(study: Study) -> Drawn:
         _bars(right, number, ways)
         for words, found in zip(slices, ways, strict=True):
             claims += _claims(number, found, words)
+            claims += [_worst(number, found, words), _honest(number, found, words)]
     return Drawn(figure, _CAPTION, tuple(claims))
 
 
@@ -78,8 +85,10 @@ def _depths(
     for each, fractions, width in zip(slices, found, (0.5, 1.0), strict=True):
         two_theta_deg = np.degrees(each.raw().geometry.two_theta_rad)
         kept = (two_theta_deg > _SHOWN_DEG[0]) & (two_theta_deg < _SHOWN_DEG[1])
-        patterns = mean_patterns(each, fractions.label).values[:, kept]
         there = np.unique(fractions.label[fractions.label >= 0])
+        if there.size == 0:
+            continue
+        patterns = mean_patterns(each, fractions.label).values[:, kept]
         for depth, pattern in zip(there, patterns, strict=True):
             height = float(np.nanmax(pattern))
             axes.plot(
@@ -133,8 +142,6 @@ def _legend(figure: FigureBase, axes: Axes) -> None:
 
 
 def _claims(number: int, found: Sequence[DepthFractions], way: str) -> list[Claim]:
-    if not found[0].phases:
-        return []
     told = {
         0: (
             ("Li2MnO3", "at the surface", "3 to 4 %", 4, 0),
@@ -161,7 +168,29 @@ def _claims(number: int, found: Sequence[DepthFractions], way: str) -> list[Clai
                 f"{PHASE_WORDS[phase]} in {NAMES[number]} {where}, scan {scan + 1}, {way}",
                 published, recovered=float(of_scan.recovered[depth, column]),
                 truth=float(of_scan.true[depth, column]),
-                needed=float(np.fmax(_LEAST_NEEDED, 2.0 * esd)), unit="wt %", esd=esd,
+                needed=needed_percent(float(of_scan.true[depth, column])), unit="wt %", esd=esd,
             )
         )  # fmt: skip
     return claims
+
+
+def _worst(number: int, found: Sequence[DepthFractions], way: str) -> Claim:
+    """Return the largest error of all phases, depths and scans, which the study puts at 0.5."""
+    errors = np.abs([each.recovered - each.true for each in found])
+    known = errors[np.isfinite(errors)]
+    largest = float(known.max()) if known.size else float("nan")
+    return Claim(
+        f"5{'bd'[number]}", f"Largest error of any weight fraction in {NAMES[number]}, {way}",
+        "0.5 or less", recovered=largest, truth=0.0, needed=LEAST_NEEDED, unit="wt %",
+    )  # fmt: skip
+
+
+def _honest(number: int, found: Sequence[DepthFractions], way: str) -> Claim:
+    """Return whether errors are as large as their stated uncertainties say."""
+    z = np.array([(each.recovered - each.true) / each.esd for each in found])
+    known = z[np.isfinite(z)]
+    size = float(np.sqrt(np.mean(known**2))) if known.size else float("nan")
+    return Claim(
+        f"5{'bd'[number]}", f"Error over stated uncertainty (RMS) of weight fractions in "
+        f"{NAMES[number]}, {way}", "–", recovered=size, truth=1.0, needed=0.25,
+    )  # fmt: skip

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from inverse.chain import prepared_sinogram
 from inverse.lattice_regions import LatticeRegions, lattice_regions
-from inverse.refine import Status
 from inverse.region_analysis import RegionAnalysis, analyse_regions
 from validation.metrics import true_fractions_by_label
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
-from validation.paper.histograms import EDGES_A, FORBIDDEN_A, counts, known, occupants
-from validation.paper.phases import PHASE_COLOURS, PHASE_WORDS, offsets, stacked_bar
+from validation.paper.histograms import EDGES_A, FORBIDDEN_A, counts, occupants
+from validation.paper.phases import PHASE_COLOURS, PHASE_WORDS, needed_percent, offsets, stacked_bar
 from validation.paper.prepared import Slice
 from validation.paper.style import (
     FONT_PT,
@@ -37,13 +36,12 @@ from validation.paper.style import (
 )
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 _LIMITS_A = (8.06, 8.22)
 _SHOWN_DEG = (2.6, 10.4)
 _TEXT_DEG = 4.0
 """Where no line is."""
-_LEAST_NEEDED = 0.5
-"""Percent by weight."""
 _NAMES = ("low a", "medium a", "high a")
 _CAPTION = (
     "b: the lattice parameter of the degraded electrode, recovered and true, and histograms over "
@@ -63,7 +61,9 @@ class _Way:
     regions: LatticeRegions
     contents: RegionAnalysis
     true: Floats
-    """Weight fractions, shape (region, phase)."""
+    """Weight fractions of the true regions, shape (region, phase)."""
+    true_label: Ints
+    """The region of a voxel by its true lattice parameter, or −1, shape (y, x)."""
 
 
 def drawn(study: Study) -> Drawn:
@@ -85,13 +85,23 @@ def _analysed(each: Slice) -> _Way:
     raw, recipe = each.raw(), maps.recipe
     contents = analyse_regions(
         raw, label=regions.label, recipe=recipe, shared=maps.shared,
-        sinogram=prepared_sinogram(raw, others=each.others(), recipe=recipe), a_A=maps.a_A,
-        a_esd_A=maps.a_esd_total_A,
+        sinogram=prepared_sinogram(
+            raw, others=each.others(), recipe=recipe, workers=each.workers
+        ),
+        a_A=maps.a_A, a_esd_A=maps.a_esd_total_A, workers=each.workers,
     )  # fmt: skip
+    label = _true_label(each, regions)
     true = true_fractions_by_label(
-        regions.label, n_regions=len(_NAMES), phases=contents.phases, truth=each.truth
+        label, n_regions=len(_NAMES), phases=contents.phases, truth=each.truth
     )
-    return _Way(each, regions, contents, true)
+    return _Way(each, regions, contents, true, label)
+
+
+def _true_label(each: Slice, regions: LatticeRegions) -> Ints:
+    """Return the regions of the true map by the same thresholds; wrong voxels then count."""
+    true_A = each.true_a_A
+    label = np.searchsorted(regions.edges_A[1:, 0], np.nan_to_num(true_A), side="right")
+    return np.where(np.isfinite(true_A), label, -1)
 
 
 def _maps(figure: FigureBase, way: _Way) -> None:
@@ -99,11 +109,9 @@ def _maps(figure: FigureBase, way: _Way) -> None:
         1, 5, width_ratios=(1.0, 1.0, 0.04, 0.3, 1.25), left=0.04, right=0.985, top=0.88,
         bottom=0.17, wspace=0.08,
     )  # fmt: skip
-    maps, truth = way.each.maps, way.each.truth
-    enough = truth.volume_fraction >= maps.recipe.min_volume_fraction
-    measured = maps.status != Status.NOT_MEASURED
+    maps = way.each.maps
     for column, (words, values_A) in enumerate(
-        (("recovered", maps.a_A), ("true", np.where(enough & measured, truth.a_A, np.nan)))
+        (("recovered", maps.a_A), ("true", way.each.true_a_A))
     ):
         axes = figure.add_subplot(grid[column])
         image = map_panel(
@@ -112,13 +120,13 @@ def _maps(figure: FigureBase, way: _Way) -> None:
         )  # fmt: skip
         panel(axes, "b" if column == 0 else "", words)
     colour_bar(figure, image, "a (Å)", place=figure.add_subplot(grid[2]))
-    axes, voxels = figure.add_subplot(grid[4]), known(maps, truth)
+    axes = figure.add_subplot(grid[4])
     shade_windows(axes, [FORBIDDEN_A])
     axes.stairs(
-        1e2 * counts(truth.a_A, voxels), EDGES_A, fill=True, color=TRUE_COLOUR, alpha=0.55,
+        1e2 * counts(way.each.true_a_A), EDGES_A, fill=True, color=TRUE_COLOUR, alpha=0.55,
         label="true",
     )  # fmt: skip
-    axes.stairs(1e2 * counts(maps.a_A, voxels), EDGES_A, color=RECOVERED_COLOUR, label="recovered")
+    axes.stairs(1e2 * counts(maps.a_A), EDGES_A, color=RECOVERED_COLOUR, label="recovered")
     for edge_A in way.regions.edges_A[1:, 0]:
         axes.axvline(edge_A, color="black", linewidth=0.8, linestyle="--")
     axes.legend(fontsize=FONT_PT - 1.0, frameon=False, loc="upper right")
@@ -163,8 +171,8 @@ def _patterns(axes: Axes, way: _Way) -> None:
 
 
 def _lattice_claims(way: _Way) -> list[Claim]:
-    maps, truth = way.each.maps, way.each.truth
-    found = occupants(maps, truth)
+    each = way.each
+    found = occupants(each.maps.a_A, each.true_a_A, two_lattices=each.truth.two_lattices)
     strain = 1e4 * way.contents.strain.strain
     return [
         Claim(
@@ -185,24 +193,32 @@ def _true_strain(way: _Way) -> float:
     strains = np.array([p.strain for p in way.each.experiment.build_sample().particles])
     truth, means = way.each.truth, []
     for region in (0, len(_NAMES) - 1):
-        inside = (way.regions.label == region) & (truth.particle >= 0)
+        inside = (way.true_label == region) & (truth.particle >= 0)
         weight = truth.volume_fraction[inside]
         means.append(float(weight @ strains[truth.particle[inside]] / weight.sum()))
     return 1e4 * (means[0] - means[1])
 
 
 def _fraction_claims(way: _Way, words: str) -> list[Claim]:
-    claims = []
+    minor = [1e2 * (fractions[0, 1:].sum() - fractions[-1, 1:].sum()) for fractions in (
+        way.contents.weight_fraction, way.true,
+    )]  # fmt: skip
+    claims = [
+        Claim(
+            "6d", f"More of segregated phases where a is low: low less high, {words}", "27 %",
+            recovered=float(minor[0]), truth=float(minor[1]), needed=2.0, unit="wt %",
+        )
+    ]  # fmt: skip
     for region, published in ((0, ("11 %", "20 %")), (1, ("less", "less")), (2, ("less", "less"))):
         for phase, said in zip(("Li2MnO3", "LiMnO2-rocksalt"), published, strict=True):
             column = way.contents.phases.index(phase)
             esd = 1e2 * float(way.contents.esd_total[region, column])
+            true = 1e2 * float(way.true[region, column])
             claims.append(
                 Claim(
                     "6d", f"{PHASE_WORDS[phase]} in the {_NAMES[region]} region, {words}", said,
                     recovered=1e2 * float(way.contents.weight_fraction[region, column]),
-                    truth=1e2 * float(way.true[region, column]),
-                    needed=float(np.fmax(_LEAST_NEEDED, 2.0 * esd)), unit="wt %", esd=esd,
+                    truth=true, needed=needed_percent(true), unit="wt %", esd=esd,
                 )
             )  # fmt: skip
     return claims

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.metrics import true_weight_fractions
+from validation.metrics import true_fractions_by_label
 from validation.paper.experiments import DEPTH_EDGES_UM
 from validation.paper.prepared import Slice
 
@@ -26,25 +26,45 @@ class DepthFractions:
     """In percent by weight, shape (depth, phase), outermost depth first."""
     esd: Floats
     true: Floats
+    """At that depth of the true particle, so that an outline in the wrong place counts too."""
     label: Ints
     """The depth, 0 to 3, of a voxel, or −1, shape (y, x)."""
 
 
 def depth_fractions(each: Slice, number: int) -> DepthFractions:
-    """Return the fractions of particle ``number`` of the sample, over the depths the maps show."""
+    """Return the fractions of particle ``number`` of the sample, over the depths the maps show.
+
+    Of a depth that the maps show in two parts, the larger one counts.
+    """
     table = each.maps.regions
     label = np.full(each.maps.a_A.shape, -1, np.int64)
-    phases = table.phases if table else ()
-    recovered, esd, true = (np.full((N_DEPTHS, len(phases)), np.nan) for _ in range(3))
+    phases = _phases(each)
+    recovered, esd = (np.full((N_DEPTHS, len(phases)), np.nan) for _ in range(2))
     if table is not None:
-        fractions = true_weight_fractions(table, each.truth)
-        for row in _rows(table.label, table.n_voxels, each.truth.particle == number):
+        rows = _rows(table.label, table.n_voxels, each.truth.particle == number)
+        for row in rows[np.argsort(table.n_voxels[rows], kind="stable")]:
             depth = int(table.shell[row])
             recovered[depth] = 100.0 * table.weight_fraction[row]
             esd[depth] = 100.0 * table.weight_fraction_esd_total[row]
-            true[depth] = 100.0 * fractions[row]
+            label[label == depth] = -1
             label[table.label == row] = depth
-    return DepthFractions(phases, recovered, esd, true, label)
+    return DepthFractions(phases, recovered, esd, _true(each, number, phases), label)
+
+
+def _phases(each: Slice) -> tuple[str, ...]:
+    """Return the crystals that the recipe looks for, the refined phase first."""
+    recipe = each.maps.recipe
+    fixed = [phase.crystal for phase in recipe.fixed_phases]
+    return (recipe.phase.crystal, *fixed, *(phase.crystal for phase in recipe.regions.phases))
+
+
+def _true(each: Slice, number: int, phases: tuple[str, ...]) -> Floats:
+    """Return the weight fractions in percent by true depth, shape (depth, phase)."""
+    truth = each.truth
+    depth = np.searchsorted(DEPTH_EDGES_UM, np.nan_to_num(truth.depth_um, nan=-1.0), side="right")
+    inside = (truth.particle == number) & (depth > 0) & (depth <= N_DEPTHS)
+    label = np.where(inside, depth - 1, -1).astype(np.int64)
+    return 100.0 * true_fractions_by_label(label, n_regions=N_DEPTHS, phases=phases, truth=truth)
 
 
 def _rows(label: Ints, n_voxels: Ints, inside: NDArray[np.bool_]) -> Ints:

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.maps import Maps
 from validation.figures_profiles import TWO_PHASE_WINDOWS_A
-from validation.truth import Truth
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -27,10 +25,14 @@ EDGES_A = np.arange(8.02, 8.2701, 0.0025)
 
 @dataclass(frozen=True)
 class Occupants:
-    """Shares of all voxels with a lattice parameter."""
+    """What lies in the first window.
+
+    Recovered shares are of all voxels with a recovered lattice parameter, true ones of all that
+    hold material.
+    """
 
     recovered: float
-    """Whose recovered value lies in the first window."""
+    """Whose recovered value lies in the window."""
     true: float
     """Whose true value, of two lattices the mean, lies there."""
     true_single: float
@@ -40,34 +42,29 @@ class Occupants:
     single: float
     """Recovered within, and one lattice within the window in truth."""
     neither: float
-    """Recovered within, and in truth one lattice outside the window."""
+    """Recovered within; in truth one lattice outside the window, or no material to speak of."""
 
 
-def known(maps: Maps, truth: Truth) -> Bools:
-    """Return the voxels that have both a recovered and a true lattice parameter."""
-    return np.isfinite(maps.a_A) & np.isfinite(truth.a_A)
-
-
-def occupants(maps: Maps, truth: Truth, *, where: Bools | None = None) -> Occupants:
-    """Return what the voxels in the first window are, over those of ``where``."""
-    voxels = known(maps, truth) if where is None else known(maps, truth) & where
+def occupants(recovered_A: Floats, true_A: Floats, *, two_lattices: Bools) -> Occupants:
+    """Return what the voxels in the first window are; maps are NaN where there is nothing."""
     low, high = FORBIDDEN_A
-    found = (maps.a_A > low) & (maps.a_A < high) & voxels
-    true = (truth.a_A > low) & (truth.a_A < high) & voxels
-    total = max(1, int(voxels.sum()))
-    mixed = found & truth.two_lattices
-    single = found & true & ~truth.two_lattices
+    found = (recovered_A > low) & (recovered_A < high)
+    true = (true_A > low) & (true_A < high)
+    n_recovered = max(1, int(np.isfinite(recovered_A).sum()))
+    n_true = max(1, int(np.isfinite(true_A).sum()))
+    mixed = found & two_lattices & np.isfinite(true_A)
+    single = found & true & ~two_lattices
     return Occupants(
-        recovered=found.sum() / total,
-        true=true.sum() / total,
-        true_single=(true & ~truth.two_lattices).sum() / total,
-        mixed=mixed.sum() / total,
-        single=single.sum() / total,
-        neither=(found & ~mixed & ~single).sum() / total,
+        recovered=found.sum() / n_recovered,
+        true=true.sum() / n_true,
+        true_single=(true & ~two_lattices).sum() / n_true,
+        mixed=mixed.sum() / n_recovered,
+        single=single.sum() / n_recovered,
+        neither=(found & ~mixed & ~single).sum() / n_recovered,
     )
 
 
-def counts(values_A: Floats, where: Bools) -> Floats:
-    """Return the share of voxels in every bin of `EDGES_A`."""
-    chosen = values_A[where]
-    return np.histogram(chosen, EDGES_A)[0] / max(1, chosen.size)
+def counts(values_A: Floats) -> Floats:
+    """Return the share of the voxels that have a value in every bin of `EDGES_A`."""
+    chosen = values_A[np.isfinite(values_A)]
+    return np.asarray(np.histogram(chosen, EDGES_A)[0] / max(1, chosen.size))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from validation.batch.work import code_fingerprint
 from validation.figures_style import png
 from validation.outputs import check_outputs, prepare_folder, write_safely
 from validation.page import page, picture_url
@@ -17,6 +18,7 @@ from validation.paper.drawing import Drawn, Study
 from validation.paper.experiments import Size
 from validation.paper.prepared import Sets
 from validation.paper.style import DOTS_PER_INCH, pdf
+from xrdct.errors import InputError
 
 Progress = Callable[[str, float], None]
 
@@ -77,48 +79,100 @@ def make_paper(
 ) -> list[Claim]:
     """Make figures in ``folder``, and return the claims of all that are there.
 
-    Scans that lie there already are used. The page and the table hold all figures of the folder.
+    Scans and figures that this very code has made for the same question are not made again. The
+    page and the table hold all figures of the folder.
 
-    Raises InputError for figures that are there already, unless ``force``.
+    Raises InputError for other files in the place of figures, page and table, unless ``force``, and
+    for figures of another size or seed in the same folder.
     """
     files = PaperFiles(folder)
-    check_outputs([files.claims(number) for number in figures], force=force)
-    prepare_folder(folder)
+    question = {
+        "schema": SCHEMA, "quick": quick, "seed": seed, "code": code_fingerprint(with_paper=True),
+    }  # fmt: skip
+    there = _there(files)
+    wanted = [
+        number for number in sorted(set(figures))
+        if force or not _same(there.get(number), question)
+    ]  # fmt: skip
+    _check_folder(files, wanted, there, question, force=force)
     prepare_folder(files.sets)
-    size = Size(quick=quick)
-    study = Study(Sets(files.sets, workers=workers, progress=progress), size, seed)
-    for number in sorted(figures):
-        _write(files, number, FIGURES[number](study), quick=quick, seed=seed)
+    sets = Sets(files.sets, workers=workers, progress=progress)
+    study = Study(sets, Size(quick=quick), seed)
+    for number in wanted:
+        _write(files, number, FIGURES[number](study), question)
     return _collected(files)
 
 
-def _write(files: PaperFiles, number: int, drawn: Drawn, *, quick: bool, seed: int) -> None:
+def _there(files: PaperFiles) -> dict[int, dict[str, Any]]:
+    """Return what the figures in the folder say of themselves; InputError for what is not ours."""
+    found = {}
+    for number in FIGURES:
+        path = files.claims(number)
+        if path.exists():
+            try:
+                table = json.loads(path.read_text(encoding="utf-8"))
+                ours = table["schema"] == SCHEMA and isinstance(table["claims"], list)
+            except (OSError, ValueError, KeyError, TypeError):
+                ours = False
+            if not ours or not files.picture(number).exists():
+                raise InputError(
+                    f"{path} is no complete figure of this program: remove figure_{number}.*, or "
+                    "choose another folder"
+                )
+            found[number] = table
+    return found
+
+
+def _same(table: Mapping[str, Any] | None, question: Mapping[str, Any]) -> bool:
+    """Return whether a figure was made by this code for this question."""
+    return table is not None and all(table.get(key) == value for key, value in question.items())
+
+
+def _check_folder(
+    files: PaperFiles,
+    wanted: Collection[int],
+    there: Mapping[int, Mapping[str, Any]],
+    question: Mapping[str, Any],
+    *,
+    force: bool,
+) -> None:
+    """Raise InputError where something would be lost, or two studies be mixed."""
+    kept = {number: table for number, table in there.items() if number not in wanted}
+    for number, table in kept.items():
+        if any(table.get(key) != question[key] for key in ("quick", "seed")):
+            raise InputError(
+                f"{files.folder} holds figure {number} of another study (seed {table.get('seed')}"
+                f"{', quick' if table.get('quick') else ''}): choose another folder"
+            )
+    outputs = [
+        path for number in wanted
+        for path in (files.picture(number), files.drawing(number), files.claims(number))
+    ]  # fmt: skip
+    if not there:  # with figures of ours, page and table are ours
+        outputs += [files.page, files.table]
+    check_outputs(outputs, force=force)
+
+
+def _write(files: PaperFiles, number: int, drawn: Drawn, question: Mapping[str, Any]) -> None:
     write_safely(files.picture(number), png(drawn.figure, dots_per_inch=DOTS_PER_INCH))
     write_safely(files.drawing(number), pdf(drawn.figure))
-    told = {
-        "schema": SCHEMA, "figure": number, "caption": drawn.caption, "quick": quick, "seed": seed,
-    }  # fmt: skip
+    told = {"figure": number, "caption": drawn.caption} | dict(question)
     write_safely(files.claims(number), as_json(drawn.claims, **told))
 
 
 def _collected(files: PaperFiles) -> list[Claim]:
     """Write the page and the table of all figures in the folder, and return their claims."""
-    there = [number for number in FIGURES if files.claims(number).exists()]
-    tables = [json.loads(files.claims(number).read_text(encoding="utf-8")) for number in there]
-    claims = [claim for table in tables for claim in from_table(table["claims"])]
+    tables = _there(files)
+    claims = [claim for table in tables.values() for claim in from_table(table["claims"])]
     write_safely(files.table, as_csv(claims))
+    shown = [_shown(files, number, table) for number, table in tables.items()]
     write_safely(
         files.page,
         page(
-            "paper.html",
-            figures=[
-                _shown(files, number, table) for number, table in zip(there, tables, strict=True)
-            ],
-            experiment="The study, simulated",
-            headings=HEADINGS,
+            "paper.html", experiment="The study, simulated", figures=shown, headings=HEADINGS,
             claims=[claim.told() for claim in claims],
         ),
-    )
+    )  # fmt: skip
     return claims
 
 

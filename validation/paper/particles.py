@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.refine import Status
-from inverse.segment import Particles, particles_of
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
@@ -34,18 +32,9 @@ class Found:
     """The part of the maps that holds it with a margin."""
 
 
-def particles_in(each: Slice) -> Particles:
-    """Return the particles that the maps show."""
-    maps = each.maps
-    return particles_of(
-        maps.volume_fraction, measured=maps.status != Status.NOT_MEASURED,
-        step_um=maps.scan.step_um, settings=maps.recipe.regions,
-    )  # fmt: skip
-
-
-def found_particle(each: Slice, number: int, particles: Particles | None = None) -> Found:
+def found_particle(each: Slice, number: int) -> Found:
     """Return particle ``number``, 0 or 1, of a slice of the operando electrode."""
-    particles = particles or particles_in(each)
+    particles = each.particles
     true = each.truth.particle == number
     labels = particles.label[true & (particles.label >= 0)]
     label = int(np.bincount(labels).argmax()) if labels.size else -2

@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 _FIELDS = ("values", "variance", "half_difference")
 
 
-def mean_patterns(each: Slice, label: Ints, *, workers: int | None = None) -> RegionPatterns:
+def mean_patterns(each: Slice, label: Ints) -> RegionPatterns:
     """Return the patterns of the regions there are in ``label``, (y, x), where −1 is none of them.
 
     They come from the rays as the recipe prepares them, what lies outside the window subtracted.
@@ -31,7 +31,7 @@ def mean_patterns(each: Slice, label: Ints, *, workers: int | None = None) -> Re
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
             return RegionPatterns(*(stored[name] for name in _FIELDS))
-    recipe = each.maps.recipe
+    recipe, workers = each.maps.recipe, each.workers
     sinogram = prepared_sinogram(each.raw(), others=each.others(), recipe=recipe, workers=workers)
     found = region_patterns(rays_of_sinogram(sinogram, recipe=recipe), label=label, workers=workers)
     buffer = io.BytesIO()

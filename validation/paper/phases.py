@@ -16,7 +16,15 @@ PHASE_WORDS = {
     "LiMn2O4": "LixMn2O4", "Li2MnO3": "Li2MnO3", "LiMnO2-rocksalt": "LiMnO2 rock salt",
     "Li0.5Mn2O4": "Li0.5Mn2O4 P2₁3",
 }  # fmt: skip
+LEAST_NEEDED = 0.5
+"""Percent by weight: what the study states as its error."""
+_NEEDED_SHARE = 0.1
 _BAR_WIDTH, _BAR_STEP = 0.26, 0.29
+
+
+def needed_percent(amount: float) -> float:
+    """Return the error with which a statement of an amount still stands: a tenth, at least 0.5."""
+    return max(LEAST_NEEDED, _NEEDED_SHARE * amount)
 
 
 def offsets(n_bars: int) -> Floats:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inverse.maps import Maps, read_maps
+from inverse.refine import Status
+from inverse.segment import Particles, particles_of
 from validation.batch.work import outcome_key
 from validation.experiment import Experiment
 from validation.run import RunFiles, run
@@ -14,6 +20,8 @@ from validation.truth import Truth
 from validation.truthfile import read_truth
 from xrdct.rawfile import RawScan, read_raw_scan
 
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Progress = Callable[[str, float], None]
 _HASH_DIGITS = 16
 
@@ -26,6 +34,27 @@ class Slice:
     files: RunFiles
     maps: Maps
     truth: Truth
+    workers: int | None = None
+
+    @cached_property
+    def particles(self) -> Particles:
+        """What the maps show of particles."""
+        maps = self.maps
+        return particles_of(
+            maps.volume_fraction, measured=self.measured, step_um=maps.scan.step_um,
+            settings=maps.recipe.regions,
+        )  # fmt: skip
+
+    @property
+    def measured(self) -> Bools:
+        """Voxels in view, shape (y, x)."""
+        return np.asarray(self.maps.status != Status.NOT_MEASURED)
+
+    @property
+    def true_a_A(self) -> Floats:
+        """The true lattice parameter where voxels in view hold as much material as is refined."""
+        enough = self.truth.volume_fraction >= self.maps.recipe.min_volume_fraction
+        return np.where(enough & self.measured, self.truth.a_A, np.nan)
 
     def raw(self) -> RawScan:
         """Return the raw scan, read from its file."""
@@ -60,7 +89,8 @@ class Sets:
                 experiment, files.folder, workers=self._workers,
                 progress=lambda step, fraction: self._tell(f"{experiment.name}: {step}", fraction),
             )  # fmt: skip
-        return Slice(experiment, files, read_maps(files.maps), read_truth(files.truth).truth)
+        maps, truth = read_maps(files.maps), read_truth(files.truth).truth
+        return Slice(experiment, files, maps, truth, self._workers)
 
 
 def folder_name(experiment: Experiment) -> str:
