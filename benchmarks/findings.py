@@ -102,7 +102,7 @@ def _told(each: Slice) -> list[str]:
     if found.recovered is not None:
         gradient = (
             f"{1e3 * found.recovered.core_minus_surface:+.1f} ± "
-            f"{1e3 * found.recovered.core_minus_surface_esd:.1f} "
+            f"{1e3 * found.recovered.core_minus_surface_esd_total:.1f} "
             f"({1e3 * found.true.core_minus_surface_A:+.1f})"
         )
     worst = 1e4 * float(np.abs(ratio - true).max()) if ratio.size else float("nan")

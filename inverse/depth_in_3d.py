@@ -108,18 +108,6 @@ def sphere_depth_um(depth_um: Floats, *, section_radius_um: float, height_um: fl
     return np.asarray(radius_um - np.hypot(height_um, section_radius_um - np.asarray(depth_um)))
 
 
-def hidden_core_um(*, section_radius_um: float, height_um: float) -> float:
-    """Return the depth that the plane does not reach: R less the largest depth it shows, |h|.
-
-    Of a law that goes on rising to the middle, the plane shows all but what lies in the innermost
-    ball of this radius. Raises InputError as :func:`sphere_depth_um` does.
-    """
-    deepest = sphere_depth_um(
-        np.array(section_radius_um), section_radius_um=section_radius_um, height_um=height_um
-    )
-    return float(np.hypot(section_radius_um, height_um) - deepest)
-
-
 def _check(
     stack: NDArray[np.generic], other: NDArray[np.generic], step: float, plane: float
 ) -> None:

@@ -34,7 +34,8 @@ class ParticleAnalysis:
             if profile.particle == particle:
                 return profile
         raise InputError(
-            f"particle {particle} has no profile: it does not exist, is not whole or too small."
+            f"particle {particle} has no profile: it does not exist, is not whole, is too small "
+            "or does not reach the depths asked for."
         )
 
     def particle_at(self, x_um: float, y_um: float, *, step_um: float) -> int:

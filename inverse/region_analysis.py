@@ -106,7 +106,6 @@ def analyse_regions(
     Raises InputError for labels that leave out a number or lie where not every projection sees
     them, phases that cannot be together, a map of another shape, or a scan that the recipe needs.
     """
-    regions = label if isinstance(label, DepthRegions) else None
     numbers = np.asarray(label.label if isinstance(label, DepthRegions) else label, np.int64)
     _check(numbers, a_A, a_esd_A)
     used = _with_phases(recipe or Recipe.model_validate(raw.recipe), phases)
@@ -116,33 +115,20 @@ def analyse_regions(
     patterns = region_patterns(rays, label=numbers, workers=workers)
     if refine_shared:
         common, moved = _refined_shared(patterns, used, common, instrument, workers)
-
-    def found(with_shared: Shared) -> RegionContents:
-        return region_contents(
-            patterns, recipe=used, shared=with_shared, instrument=instrument, workers=workers,
-            lattices=model_builder(raw, _with_fixed(used, phases))(with_shared),
-        )  # fmt: skip
-
-    contents = found(common)
-    by_shared = sum(
-        (found(other).weight_fraction - contents.weight_fraction) ** 2 for other in moved
+    contents, *with_moved = _contents(
+        (common, *moved), patterns, raw, used, phases, instrument, workers
     )
     size = np.bincount(numbers[numbers >= 0]).astype(np.int64)
+    regions = label if isinstance(label, DepthRegions) else None
+    own_esd = _esd_total(contents, size, regions, instrument, rays.step_um)
     return RegionAnalysis(
-        phases=substances(refinement_of(used, common)),
-        label=numbers,
-        n_voxels=size,
-        weight_fraction=contents.weight_fraction,
-        esd_noise=contents.esd_noise,
-        esd_total=np.sqrt(
-            _esd_total(contents, size, regions, instrument, rays.step_um) ** 2 + by_shared
-        ),
-        a_A=contents.a_A,
-        a_esd_noise_A=contents.a_esd_A,
-        strain=_strain(contents, numbers, a_A, a_esd_A),
-        chi2_reduced=contents.chi2_reduced,
+        phases=substances(refinement_of(used, common)), label=numbers, n_voxels=size,
+        weight_fraction=contents.weight_fraction, esd_noise=contents.esd_noise,
+        esd_total=_with_shared(own_esd, contents, with_moved),
+        a_A=contents.a_A, a_esd_noise_A=contents.a_esd_A,
+        strain=_strain(contents, numbers, a_A, a_esd_A), chi2_reduced=contents.chi2_reduced,
         patterns=patterns,
-    )
+    )  # fmt: skip
 
 
 def _check(label: Ints, a_A: Floats | None, a_esd_A: Floats | None) -> None:
@@ -240,6 +226,26 @@ def _refined_shared(
     ]
 
 
+def _contents(
+    shared: Sequence[Shared],
+    patterns: RegionPatterns,
+    raw: RawScan,
+    recipe: Recipe,
+    phases: Sequence[RietveldPhase],
+    instrument: Instrument,
+    workers: int | None,
+) -> list[RegionContents]:
+    """Return what the regions hold, with each of some values of what they share."""
+    lattices = model_builder(raw, _with_fixed(recipe, phases))
+    return [
+        region_contents(
+            patterns, recipe=recipe, shared=each, instrument=instrument, workers=workers,
+            lattices=lattices(each),
+        )
+        for each in shared
+    ]  # fmt: skip
+
+
 def _esd_total(
     contents: RegionContents,
     size: Ints,
@@ -262,6 +268,12 @@ def _esd_total(
     sigma_um = max(instrument.beam.width_um, step_um) / FWHM_PER_SIGMA
     mixed = blur_error(contents.weight_fraction, regions=regions, sigma_um=sigma_um)
     return np.asarray(np.hypot(random, mixed))
+
+
+def _with_shared(esd: Floats, contents: RegionContents, moved: Sequence[RegionContents]) -> Floats:
+    """Return the esd with what follows from each shared parameter moved by its own."""
+    squares = sum((m.weight_fraction - contents.weight_fraction) ** 2 for m in moved)
+    return np.asarray(np.sqrt(esd**2 + squares))
 
 
 def _strain(

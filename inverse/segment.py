@@ -42,6 +42,7 @@ from skimage.morphology import local_maxima
 from skimage.segmentation import watershed
 
 from inverse.region_settings import Regions
+from inverse.segment_depth import own_depth
 from inverse.segment_flood import flooded
 from xrdct.errors import InputError
 
@@ -135,7 +136,7 @@ def particles_of(
     whole = np.ones(count, bool)
     whole[at_edge[at_edge > 0] - 1] = False
     fine_um = step_um / _FINER
-    fine_depth_um = fine_um * _own_depth(labels)
+    fine_depth_um = fine_um * own_depth(labels)
     depth_um = fine_depth_um[_MIDDLE::_FINER, _MIDDLE::_FINER]
     own = labels[_MIDDLE::_FINER, _MIDDLE::_FINER].astype(np.int64) - 1
     return Particles(
@@ -173,7 +174,7 @@ def _own_full_amount(fine: Floats, labels: NDArray[np.int32], *, full: float) ->
     """Return what is full at every fine pixel: of the nearest particle the median of its core."""
     if not labels.any():
         return full
-    depth = _own_depth(labels)
+    depth = own_depth(labels)
     own = np.full(int(labels.max()) + 1, full)
     for number, box in enumerate(find_objects(labels), start=1):
         core = (labels[box] == number) & (depth[box] > _FULL_DEPTH * _FINER)
@@ -187,6 +188,7 @@ def _with_smooth_outlines(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the particles with smoothed outlines; where two meet, the deeper one has the place."""
     smooth = np.zeros_like(labels)
     deepest = np.zeros(labels.shape)
+    depth = own_depth(labels)
     reach = int(np.ceil(3.0 * _OUTLINE * _FINER))
     for number, box in enumerate(find_objects(labels), start=1):
         wide = tuple(
@@ -196,19 +198,14 @@ def _with_smooth_outlines(labels: NDArray[np.int32]) -> NDArray[np.int32]:
         own = labels[wide] == number
         radius = float(np.sqrt(own.sum() / np.pi))
         sigma = min(_OUTLINE * _FINER, _OUTLINE_RADII * radius)
-        smoothed = gaussian_filter(_signed_distance(own), sigma, mode="nearest")
+        # The distance to the outline, below zero outside.
+        signed = np.where(own, depth[wide], 0.5 - distance_transform_edt(~own))
+        smoothed = gaussian_filter(signed, sigma, mode="nearest")
         smoothed += 0.5 * sigma**2 / radius
         deeper = smoothed > deepest[wide]
         smooth[wide][deeper] = number
         deepest[wide][deeper] = smoothed[deeper]
     return _renumbered(smooth)
-
-
-def _signed_distance(inside: Bools) -> Floats:
-    """Return the distance to the outline in pixels, below zero outside, where all is outside."""
-    padded = np.pad(inside, 1)
-    within, without = distance_transform_edt(padded), distance_transform_edt(~padded)
-    return np.asarray(np.where(padded, within - 0.5, 0.5 - without)[1:-1, 1:-1])
 
 
 def _renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -245,17 +242,6 @@ def separated(
     summits, _ = label(tops & solid, np.ones((3,) * solid.ndim, bool))
     basins = watershed(-height, summits, mask=solid)  # type: ignore[no-untyped-call]
     return np.asarray(basins, np.int32)
-
-
-def _own_depth(labels: NDArray[np.int32]) -> Floats:
-    """Return the distance to the nearest place that is not the same particle, in fine pixels."""
-    depth = np.zeros(labels.shape)
-    for number, box in enumerate(find_objects(labels), start=1):
-        own = np.pad(labels[box] == number, 1)
-        inside = distance_transform_edt(own)[1:-1, 1:-1]
-        # The border lies halfway between the last middle inside and the first one outside.
-        depth[box] += np.where(inside > 0.0, inside - 0.5, 0.0)
-    return depth
 
 
 def depth_regions(particles: Particles, *, settings: Regions) -> DepthRegions:

@@ -58,18 +58,10 @@ def shared_filling(
 ) -> Array:
     """Return the filled fraction of each particle, such that capacity · f adds up to ``amount``.
 
-    ``start`` (filled fraction), ``speed`` (relative, above 0) and ``capacity`` have shape
+    ``start`` (filled fraction), ``speed`` (relative, above 0) and ``capacity`` (above 0) have shape
     (particle,). Raises InputError where the particles cannot hold the amount.
     """
-    whole = float(capacity.sum())
-    if not -_ROUNDING * whole <= amount <= (1.0 + _ROUNDING) * whole:
-        raise InputError(
-            f"the bulk of the electrode would have to be filled to {amount / whole:.3g} of its "
-            "capacity, but only 0 to 1 can be: take fewer Li-rich particles, less of other phases, "
-            "or another charge"
-            if whole > 0.0
-            else "no particle of the bulk is left to take up the lithium that the current delivers"
-        )
+    check_amount(amount, capacity=capacity)
     progress = law.progress_of(start)
     end = law.progress[-1]
     low, high = float(-(progress / speed).max()), float(((end - progress) / speed).max())
@@ -78,3 +70,14 @@ def shared_filling(
         held = float(capacity @ law.filled(progress + speed * clock))
         low, high = (clock, high) if held < amount else (low, clock)
     return law.filled(progress + speed * 0.5 * (low + high))
+
+
+def check_amount(amount: float, *, capacity: Array) -> None:
+    """Raise InputError unless particles of ``capacity`` (particle,) above 0 can hold ``amount``."""
+    whole = float(capacity.sum())
+    if not -_ROUNDING * whole <= amount <= (1.0 + _ROUNDING) * whole:
+        raise InputError(
+            f"the bulk of the electrode would have to be filled to {amount / whole:.3g} of its "
+            "capacity, but only 0 to 1 can be: take fewer Li-rich particles, less of other phases, "
+            "or another charge"
+        )

@@ -9,9 +9,9 @@ A mean content that rises at the rate v, 1/s, needs J = v R/3. From a uniform st
     s = ρ²/2 − 3/10 − 2 Σ_n sin(α_n ρ) / (ρ α_n² sin α_n) · exp(−α_n² τ),   α_n cot α_n = 1
 
 The mean of s over the sphere vanishes. At short times the series is slow, and what is left of it
-counts for v R²/3D times as much. Up to τ = 0.02 the solution is summed from the surface instead: its
-Laplace transform, sinh(qρ) / (ρ p (q cosh q − sinh q)) with q = √p, expanded in exp(−q) and cut
-where waves have crossed the sphere, at exp(−1/τ) = 2e-22, gives
+counts for v R²/3D times as much. Up to τ = 0.02 the Laplace transform of s + 3τ,
+sinh(qρ) / (ρ p (q cosh q − sinh q)) with q = √p, is therefore expanded in exp(−q). Cut where waves
+have crossed the sphere, at exp(−1/τ) = 2e-22, it gives
 
     s = [g(1 − ρ) − g(1 + ρ)]/ρ − 3τ,   g(l) = exp(−z²) [erfcx(z − √τ) − erfcx(z)],   z = l/(2√τ)
 

@@ -18,9 +18,10 @@ particles (:mod:`phantoms.particle_states`). What is counted is a choice, ``coun
     mean a of the bulk, Å           filled      8.071  8.119  8.162  8.195  8.229
                                     all_phases  8.071  8.071  8.117  8.150  8.180
 
-(all defaults, seed 411). With a ``secondary_factor`` of 0.5, ``all_phases`` ends at 8.212 Å, with
-0.25 at 8.224 Å. The study's 8.23 to 8.245 Å at the end, its fractions of rock salt, up to 26 wt %,
-and its charge do not go together, so the default keeps the lattice parameters and the fractions.
+(``margin_um`` 2, other defaults, seed 411). With a ``secondary_factor`` of 0.5, ``all_phases``
+ends at 8.212 Å, with 0.25 at 8.224 Å. The study's 8.23 to 8.245 Å at the end, its fractions of
+rock salt, up to 26 wt %, and its charge do not go together, so the default keeps the lattice
+parameters and the fractions.
 
 Li-rich particles follow Particle 1, and Particle 2 its table, under both. The bulk takes up what
 is left. It must not give off lithium while the electrode takes it up: its mean filled fraction
@@ -35,6 +36,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from phantoms.charge_sharing import check_amount
 from phantoms.operando_options import OperandoElectrode
 from phantoms.operando_population import Population
 from phantoms.particle_states import (
@@ -107,19 +109,23 @@ def bulk_amount(spec: OperandoElectrode, population: Population, *, scan: int) -
 
 
 def check_uptake(spec: OperandoElectrode, population: Population) -> None:
-    """Raise InputError where the bulk would give off lithium at any time up to the scan."""
+    """Raise InputError where the bulk cannot hold its lithium, or gives it off, up to the scan."""
     bulk = population.bulk
     if not bulk.any():
-        return
+        raise InputError(
+            "no particle of the bulk is left to take up the lithium that the current delivers: "
+            f"li_rich_share is {spec.li_rich_share:g}"
+        )
     volume = float((population.radius_um[bulk] ** 3).sum())
     last = -np.inf
     for scan in range(BEFORE, spec.scan + 1):
-        held = bulk_amount(spec, population, scan=scan)
+        amount = bulk_amount(spec, population, scan=scan)
         now = contents(spec, population, scan=scan)
+        capacity = now.capacity[bulk]
         if spec.counts == "filled":
-            held /= float(now.capacity[bulk].sum())
+            held = amount / float(capacity.sum())
         else:
-            held = (held + float(now.locked[bulk].sum())) / volume
+            held = (amount + float(now.locked[bulk].sum())) / volume
         if held < last - _ROUNDING:
             raise InputError(
                 f"scan_charges {spec.discharge.scan_charges} count less by scan {scan} than "
@@ -127,4 +133,5 @@ def check_uptake(spec: OperandoElectrode, population: Population) -> None:
                 f"{last:.3g} to {held:.3g} lithium per LiMn2O4; count more, or take a larger "
                 "electrode"
             )
+        check_amount(amount, capacity=capacity)
         last = held

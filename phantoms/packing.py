@@ -41,7 +41,7 @@ _CHUNK = 256  # spheres looked at together for overlaps: bounds the memory if ev
 _LEAST_MASS = 1e-6  # of the log-normal between the cut-offs: less would be drawn from rounding
 
 
-class OutOfReach(InputError):
+class OutOfReachError(InputError):
     """No room was found for a sphere: another seed, or a lower volume fraction, may find it."""
 
 
@@ -83,8 +83,9 @@ def pack_slice(
     Lengths are in µm. The same seed gives the same packing.
 
     Raises InputError for values out of range, for spheres ``placed`` that overlap or cross the
-    wall, and for a volume fraction that they exceed; OutOfReach, one of them, for one that random
-    placement does not reach (about 0.6 for sigma_log 0.45, 0.4 for nearly equal spheres).
+    wall, and for a volume fraction that they exceed; OutOfReachError, which is one too, for one
+    that random placement does not reach (about 0.6 for sigma_log 0.45, 0.4 for nearly equal
+    spheres).
     """
     sizes = (median_diameter_um, sigma_log, min_diameter_um, max_diameter_um, margin_um)
     _check(electrode_diameter_um, volume_fraction, sizes, seed)
@@ -108,7 +109,7 @@ def pack_slice(
     n = _place_all(rng, spheres, stand.diameters_um.size, electrode_diameter_um / 2)
     if n < spheres.diameters_um.size:
         area = float(_disc_areas(spheres.diameters_um[:n], spheres.centres_um[:n, 2]).sum())
-        raise OutOfReach(
+        raise OutOfReachError(
             f"volume_fraction {volume_fraction:g} is out of reach of random placement: largest "
             f"first, spheres filled {area / electrode_area:.3f} of the slice when no room was "
             f"found for one of {spheres.diameters_um[n]:.3g} µm; lower it, or widen sizes or "

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from phantoms.packing import OutOfReach, Packing
+from phantoms.packing import OutOfReachError, Packing
 
 MAX_ATTEMPTS = 20
 """Draws before the volume fraction is called out of reach."""
@@ -29,7 +29,7 @@ def packed_in_attempts(pack: Callable[[int], Packing], *, seed: int) -> Packing:
     for sub_seed in _sub_seeds(seed)[:-1]:
         try:
             return pack(sub_seed)
-        except OutOfReach:
+        except OutOfReachError:
             continue
     return pack(_sub_seeds(seed)[-1])
 

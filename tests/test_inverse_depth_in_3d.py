@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inverse.depth_in_3d import depth_in_3d, hidden_core_um, particles_in_3d, sphere_depth_um
+from inverse.depth_in_3d import depth_in_3d, particles_in_3d, sphere_depth_um
 from inverse.region_settings import Regions
 from xrdct.errors import InputError
 
@@ -103,7 +103,6 @@ def test_a_sphere_seen_in_a_plane():
     assert expected[-1] == pytest.approx(4.0)  # R − |h|
     slope = sphere_depth_um(np.array(1e-6), section_radius_um=r, height_um=h) / 1e-6
     assert slope == pytest.approx(r / 10.0, rel=1e-5)
-    assert hidden_core_um(section_radius_um=r, height_um=h) == pytest.approx(6.0)
 
 
 def test_an_empty_stack_has_no_particle():

@@ -122,6 +122,11 @@ def test_same_spheres_in_every_plane():
         ({"shares": (0.2, 0.2, 0.2)}, r"shares must add up to 1, got 0\.6"),
         ({"z_um": 3.0}, r"z_um \(3\) must lie within margin_um \(2\)"),
         ({"largest_particle_um": 1.0}, "must increase, got 1.5, 1 and 1000"),
+        ({"lattice_A": (8.18, 8.115, 8.088)}, r"lattice_A must rise from low to high, got \(8\.18"),
+        ({"lattice_A": (8.088, 8.115, 8.115)}, "lattice_A must rise"),
+        # Ends of the law at y = 0.10 and 0.05, of Bianchini and assumed: 8.080 and 8.234 Å.
+        ({"lattice_A": (7.5, 8.1, 8.2)}, r"\(7\.5\) must lie between 8\.08 and 8\.223 Å, .* 0\.1 "),
+        ({"lattice_A": (8.09, 8.1, 8.24)}, r"\(8\.24\) must lie between 8\.078 and 8\.234 Å"),
     ],
 )
 def test_impossible_options_are_refused(options, told):

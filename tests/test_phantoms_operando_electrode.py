@@ -51,9 +51,9 @@ def filled(sample) -> np.ndarray:
 
 @pytest.mark.parametrize("options", [{}, {"filled_gradient": 0.08, "gradient_spread": 0.05}, SLOW])
 @pytest.mark.parametrize("scan", SCAN_NUMBERS)
-def test_lithium_in_all_particles_is_the_charge_counted(scan, options):
-    # Law: conservation, for all spheres drawn, the known two among them. Rounding of sums of
-    # some hundred numbers.
+def test_mean_filled_fraction_is_the_one_counted(scan, options):
+    # Definition, of what is counted by default: the mean of all spheres drawn, the known two among
+    # them, weighted with capacity. Rounding of sums of some hundred numbers.
     amounts = np.array([lithium(p) for p in electrode(scan=scan, **options).particles])
     counted = Discharge().scan_x(scan)
     assert amounts[:, 1].sum() / amounts[:, 0].sum() == pytest.approx(counted, abs=1e-12)
@@ -177,11 +177,11 @@ def test_coating_is_as_full_as_its_areal_density_says():
     spec = OperandoElectrode()
     solid = 166.0 / 80.0 / 4.285
     assert spec.volume_fraction == pytest.approx(solid / 0.95, rel=2e-4)
-    cell = micro_cell(spec.model_copy(update={"z_um": -3.0}))
+    cell = micro_cell(spec.model_copy(update={"z_um": -3.0}), tilt_mrad=3.0)
     density = 0.5 * (substance("carbon").density_g_per_cm3 + substance("PVDF").density_g_per_cm3)
     additives = 166.0 / 80.0 * 0.058 / 0.942 / density
     assert cell.additive_fraction == pytest.approx(additives / (1.0 - solid / 0.95), rel=1e-3)
-    assert cell.slice_height_um == 37.0
+    assert (cell.slice_height_um, cell.tilt_mrad, micro_cell(spec).tilt_mrad) == (37.0, 3.0, 0.0)
     assert (cell.electrode_um, cell.electrode_thickness_um) == (1000.0, 80.0)
 
 

@@ -59,7 +59,7 @@ def profiles(each: Slice, number: int, *, sharp: bool = False) -> Profiles:
     label = int(np.bincount(own).argmax()) if own.size else -1
     found = depth_profiles(
         maps.a_A, particles=particles, step_um=maps.scan.step_um, esd=maps.a_esd_total_A,
-        settings=chosen,
+        settings=chosen, only=(label,) if label >= 0 else (),
     )  # fmt: skip
     return Profiles(
         recovered=next((profile for profile in found if profile.particle == label), None),

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from phantoms.operando_electrode import micro_cell
+from phantoms.operando_options import OperandoElectrode
 from validation.experiment import Experiment
 
 N_SCANS = 5
@@ -27,6 +29,8 @@ DEPTH_EDGES_UM = (0.0, 2.0, 4.0, 6.5, 10.0)
 _AS_SPINEL = {"cell": "fixed"} | dict.fromkeys(("size", "strain", "b_iso"), "=LiMn2O4")
 """Minor phases are in the spinel's particles: widths and displacements, of which their few lines
 tell little, are taken to be its own."""
+
+_TILT_MRAD = 3.0
 
 _COMMON: dict[str, Any] = {
     "beam": {"flux_per_s": 1e11},
@@ -82,8 +86,14 @@ def operando(scan: int, *, size: Size, seed: int, trimmed: bool = True) -> Exper
     name = f"operando {scan}" if trimmed else f"operando {scan}, plain mean"
     return _experiment(
         name, sample, own, others, seed=seed, trimmed=trimmed,
-        cell=None if size.quick else {"tilt_mrad": 3.0},
+        cell=None if size.quick else _micro_cell(),
     )  # fmt: skip
+
+
+def _micro_cell(*, z_um: float = 0.0) -> dict[str, Any]:
+    """Return the cell round the electrode, which leans a little, cut at a height."""
+    cell = micro_cell(OperandoElectrode(z_um=z_um), tilt_mrad=_TILT_MRAD)
+    return cell.model_dump(mode="json", exclude_defaults=True)
 
 
 def volume_plane(number: int, *, size: Size, seed: int) -> Experiment:
@@ -104,7 +114,7 @@ def volume_plane(number: int, *, size: Size, seed: int) -> Experiment:
         {},
         seed=seed,
         trimmed=not size.quick,
-        cell=None,
+        cell=None if size.quick else _micro_cell(z_um=height_um),
     )
 
 

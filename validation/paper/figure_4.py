@@ -132,5 +132,5 @@ def _gradient(figure: str, name: str, scan: int, found: Profiles, words: str) ->
         "a gradient" if name == NAMES[0] and scan > 1 else "none",
         recovered=1e3 * recovered.core_minus_surface if recovered else float("nan"),
         truth=1e3 * found.true.core_minus_surface_A, needed=_NEEDED_GRADIENT_MA, unit="mÅ",
-        esd=1e3 * recovered.core_minus_surface_esd if recovered else float("nan"),
+        esd=1e3 * recovered.core_minus_surface_esd_total if recovered else float("nan"),
     )  # fmt: skip
