@@ -55,7 +55,7 @@ def drawn(study: Study) -> Drawn:
 
 def _column(figure: FigureBase, last: Slice, particle: Found, found: Sequence[Profiles]) -> None:
     grid = figure.add_gridspec(
-        2, 5, width_ratios=(1.0, 0.06, 0.42, 1.0, 0.06), height_ratios=(1.0, 1.45), left=0.17,
+        2, 5, width_ratios=(1.0, 0.06, 0.75, 1.0, 0.06), height_ratios=(1.0, 1.45), left=0.2,
         right=0.88, top=0.93, bottom=0.09, wspace=0.1, hspace=0.2,
     )  # fmt: skip
     step_um = last.maps.scan.step_um

@@ -106,7 +106,7 @@ def _true_label(each: Slice, regions: LatticeRegions) -> Ints:
 
 def _maps(figure: FigureBase, way: _Way) -> None:
     grid = figure.add_gridspec(
-        1, 5, width_ratios=(1.0, 1.0, 0.04, 0.3, 1.25), left=0.04, right=0.985, top=0.88,
+        1, 5, width_ratios=(1.0, 1.0, 0.04, 0.6, 1.2), left=0.04, right=0.985, top=0.88,
         bottom=0.17, wspace=0.08,
     )  # fmt: skip
     maps = way.each.maps
