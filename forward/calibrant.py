@@ -10,7 +10,7 @@ from pydantic import Field
 
 from forward.conditions import ideal_conditions
 from forward.faults import DetectorFaults
-from forward.frame_scan import FrameScanner
+from forward.frame_scan import FrameScanner, one_blas_thread
 from forward.frames import frame_model
 from forward.grains import Grains
 from forward.instrument import TrueInstrument
@@ -104,7 +104,8 @@ def calibrant_frame(
         model, scan=scan, conditions=ideal_conditions(scan, beam=beam), seed=seed,
         scan_number=_SCAN_NUMBER,
     )  # fmt: skip
-    return CalibrantFrame(scanner.frame(_MIDDLE), model.known_flat)
+    with one_blas_thread():
+        return CalibrantFrame(scanner.frame(_MIDDLE), model.known_flat)
 
 
 def _sample(calibrant: Calibrant) -> Sample:

@@ -12,7 +12,16 @@ import typer
 
 from validation.cli_backends import backends
 from validation.cli_budget import budget
-from validation.cli_options import ExperimentFile, Folder, Mode, Quiet, Reseed, Threads
+from validation.cli_options import (
+    Dask,
+    ExperimentFile,
+    Folder,
+    Mode,
+    Quiet,
+    Reseed,
+    Threads,
+    frame_cluster,
+)
 from validation.cli_paper import paper
 from validation.cli_plan import plan
 from validation.cli_score import score
@@ -50,6 +59,7 @@ def run(
     ] = False,
     seed: Reseed = None,
     workers: Threads = None,
+    dask: Dask = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -64,7 +74,7 @@ def run(
     with _progress(quiet) as progress:
         metrics = run_all(
             loaded, output, recipe=chosen, keep_frames=keep_frames, force=force, workers=workers,
-            progress=progress,
+            cluster=frame_cluster(loaded.mode, workers, dask), progress=progress,
         )  # fmt: skip
     _say(summary(metrics), quiet)
     _say(f"report: {RunFiles(output).report}", quiet)
@@ -82,6 +92,7 @@ def simulate(
     mode: Mode = None,
     seed: Reseed = None,
     workers: Threads = None,
+    dask: Dask = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -95,13 +106,17 @@ def simulate(
     from validation.run import measure_to
 
     loaded = load_experiment(experiment, seed=seed, mode=mode)
+    cluster = frame_cluster(loaded.mode, workers, dask)
     others = [other_scan_path(output, name) for name in loaded.scans]
     files = [output, *others, *([truth] if truth else [])]
     if loaded.mode == "frames":  # what is left of an interrupted run is gone on with
         files = [output]
     check_outputs(files, force=force, inputs=[experiment])
     with _progress(quiet) as progress:
-        measure_to(loaded, output, truth=truth, force=force, workers=workers, progress=progress)
+        measure_to(
+            loaded, output, truth=truth, force=force, workers=workers, cluster=cluster,
+            progress=progress,
+        )  # fmt: skip
     for path, scan in zip([output, *others], [loaded.scan, *loaded.scans.values()], strict=True):
         _say(f"{scan.n_points} points written to {path}", quiet)
     if truth:

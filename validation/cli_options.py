@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from validation.batch.cluster import Cluster
     from validation.batch.runner import Workforce
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", show_default=False)]
@@ -56,12 +57,29 @@ def workforce(workers: int | None, dask: str | None) -> Workforce:
 
     Raises InputError where both are asked for.
     """
-    from validation.batch.cluster import Cluster
     from validation.batch.processes import Processes as Local
+
+    return Local(workers) if dask is None else _cluster(workers, dask)
+
+
+def frame_cluster(mode: str, workers: int | None, dask: str | None) -> Cluster | None:
+    """Return the cluster that makes frames; None for this machine.
+
+    Raises InputError where patterns are simulated, or ``workers`` are asked for too.
+    """
     from xrdct.errors import InputError
 
     if dask is None:
-        return Local(workers)
+        return None
+    if mode != "frames":
+        raise InputError("--dask makes frames, but patterns are simulated: use --mode frames")
+    return _cluster(workers, dask)
+
+
+def _cluster(workers: int | None, dask: str) -> Cluster:
+    from validation.batch.cluster import Cluster
+    from xrdct.errors import InputError
+
     if workers is not None:
         raise InputError("--workers is for this machine: a cluster has the workers it has")
     return Cluster(dask)

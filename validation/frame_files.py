@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forward.frame_scan import FrameScanner
+from forward.frame_scan import FrameScanner, one_blas_thread
 from forward.frames import FrameModel
 from forward.motion import acquisition_order
 from forward.pilatus import LARGEST_COUNT
 from inverse.recipe import Recipe
+from validation.batch.cluster import Cluster
+from validation.batch.frames import FrameMakers, frame_makers
 from validation.calibration import with_calibration
 from validation.experiment import Experiment
 from validation.feasible import check_one_plane
@@ -41,15 +45,17 @@ def write_frames(
     truth: Path | None = None,
     force: bool = False,
     workers: int | None = None,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Measure all scans of an experiment into frames, the one to reconstruct into ``path``.
 
     Shards that are there and whole are kept, as are whole scans and a truth of this experiment;
-    masters are written last. With ``force``, what has these names is removed first.
+    masters are written last. With ``force``, what has these names is removed first. A ``cluster``
+    makes the frames, if there is one; files are the same.
 
-    Raises InputError for an experiment without noise, whose frames are no counts, and where files
-    of these names are of another experiment.
+    Raises InputError for an experiment without noise, whose frames are no counts, where files of
+    these names are of another experiment, and where the cluster cannot be had or is lost.
     """
     if not experiment.effects.noise:
         raise InputError(
@@ -59,6 +65,23 @@ def write_frames(
     check_one_plane(experiment.all_scans())
     names = [path, *(other_scan_path(path, name) for name in experiment.scans)]
     _check_own(experiment, names, truth, force=force)
+    with frame_makers(experiment, cluster) as makers:
+        _write_all(
+            experiment, names, truth, force=force, workers=workers, makers=makers,
+            progress=progress,
+        )  # fmt: skip
+
+
+def _write_all(
+    experiment: Experiment,
+    names: list[Path],
+    truth: Path | None,
+    *,
+    force: bool,
+    workers: int | None,
+    makers: FrameMakers | None,
+    progress: Progress | None,
+) -> None:
     tell = progress or (lambda _step, _fraction: None)
     tell("phantom", 0.0)
     lab = laboratory(experiment)
@@ -69,11 +92,12 @@ def write_frames(
             instrument=lab.instrument, timing_s={},
         )  # fmt: skip
     model = lab.detector(lab.prepared("frames", workers=workers))
-    for number in reversed(range(len(names))):  # the main scan last: it marks the whole as complete
-        _write_scan(
-            lab, model, recipe, number, names[number], force=force, workers=workers,
-            progress=share_of(tell, lab.scans, number),
-        )  # fmt: skip
+    with one_blas_thread():
+        for number in reversed(range(len(names))):  # the main scan last: it marks all as complete
+            _write_scan(
+                lab, model, recipe, number, names[number], force=force, workers=workers,
+                makers=makers, progress=share_of(tell, lab.scans, number),
+            )  # fmt: skip
 
 
 def _check_own(
@@ -102,6 +126,7 @@ def _write_scan(
     *,
     force: bool,
     workers: int | None,
+    makers: FrameMakers | None,
     progress: Callable[[float], None],
 ) -> None:
     scan, conditions = lab.scans[number], lab.conditions[number]
@@ -117,7 +142,7 @@ def _write_scan(
     elif path.exists():
         return
     scanner, order = lab.scanner(model, number), acquisition_order(scan)
-    manifest = _write_shards(scanner, order, layout, path.parent, workers, progress)
+    manifest = _write_shards(scanner, order, layout, path.parent, workers, makers, progress)
     readings = conditions.readings
     line = order // scan.n_offsets
     write_frame_scan(
@@ -151,6 +176,7 @@ def _write_shards(
     layout: Layout,
     folder: Path,
     workers: int | None,
+    makers: FrameMakers | None,
     progress: Callable[[float], None],
 ) -> Manifest:
     """Make the shards that are missing, and return the list of all."""
@@ -159,9 +185,17 @@ def _write_shards(
         return scanner.frame(int(order[number]))
 
     with ShardWriter(folder, layout, workers=workers) as writer:
-        for index in writer.missing():
-            progress(index / layout.n_shards)
-            writer.make_shard(index, make)
+        missing = writer.missing()
+        if makers is None:
+            for index in missing:
+                progress(index / layout.n_shards)
+                writer.make_shard(index, make)
+            return writer.finished()
+        numbers = [number for index in missing for number in layout.frames_of(index)]
+        with closing(makers.chunks(scanner.scan_number, order[numbers].tolist())) as chunks:
+            for index in missing:
+                progress(index / layout.n_shards)
+                writer.write_chunks(index, islice(chunks, len(layout.frames_of(index))))
         return writer.finished()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from inverse.maps import Maps, read_maps, write_maps
 from inverse.recipe import Recipe
 from inverse.recover import recover
+from validation.batch.cluster import Cluster
 from validation.experiment import Experiment
 from validation.frame_files import write_frames
 from validation.integrated_files import chosen_recipe, integrated_frames, write_integrated
@@ -80,12 +81,13 @@ def run(
     force: bool = False,
     keep_frames: bool = False,
     workers: int | None = None,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Simulate, recover and validate into ``folder``; return the metrics.
 
     In frame mode, frames are written first and then integrated if ``keep_frames`` says so; else
-    each is integrated as it is made.
+    each is integrated as it is made. Frames that are kept are made on the ``cluster``, if any.
 
     Complete results are refused unless ``force``; so are partial ones of another experiment.
     Partial ones of the same experiment are taken up: a scan or maps that lie there complete are
@@ -93,12 +95,14 @@ def run(
     """
     if keep_frames and experiment.mode != "frames":
         raise InputError("only frame mode has frames to keep: use --mode frames as well")
+    if cluster is not None and not keep_frames:
+        raise InputError("a cluster makes frames that are kept: use --keep-frames as well")
     files = RunFiles(folder)
     check_folder(files, experiment, force=force)
     prepare_folder(folder)
     raw = _measured(
         experiment, files, keep_frames=keep_frames, force=force, workers=workers,
-        progress=progress,
+        cluster=cluster, progress=progress,
     )  # fmt: skip
     maps = _recovered(raw, recipe, files, workers=workers, progress=progress)
     return validate_files(files.maps, files.truth, folder, maps=maps)
@@ -142,6 +146,7 @@ def _measured(
     keep_frames: bool,
     force: bool,
     workers: int | None,
+    cluster: Cluster | None,
     progress: Progress | None,
 ) -> RawScan:
     """Take up a complete measurement, or make one; what lies there stays until then."""
@@ -150,7 +155,7 @@ def _measured(
         return read_raw_scan(files.scan)
     if keep_frames:
         return _measured_in_frames(
-            experiment, files, force=force, workers=workers, progress=progress
+            experiment, files, force=force, workers=workers, cluster=cluster, progress=progress
         )
     simulated = simulate(experiment, workers=workers, progress=progress)
     for stale in (files.metrics, files.report, files.maps, *needed):
@@ -166,11 +171,18 @@ def measure_to(
     truth: Path | None,
     force: bool = False,
     workers: int | None = None,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Measure an experiment into the raw scan ``path``: patterns, or frames, as it says."""
+    """Measure an experiment into the raw scan ``path``: patterns, or frames, as it says.
+
+    Frames are made on the ``cluster``, if there is one.
+    """
     if experiment.mode == "frames":
-        write_frames(experiment, path, truth=truth, force=force, workers=workers, progress=progress)
+        write_frames(
+            experiment, path, truth=truth, force=force, workers=workers, cluster=cluster,
+            progress=progress,
+        )  # fmt: skip
         return
     simulated = simulate(experiment, workers=workers, progress=progress)
     write_simulated(simulated, path, truth=truth, experiment=experiment)
@@ -223,6 +235,7 @@ def _measured_in_frames(
     *,
     force: bool,
     workers: int | None,
+    cluster: Cluster | None,
     progress: Progress | None,
 ) -> RawScan:
     """Write the frames of all scans, and the truth; then integrate them."""
@@ -233,7 +246,7 @@ def _measured_in_frames(
     if force or not (files.frames.exists() and files.truth.exists()):
         write_frames(
             experiment, files.frames, truth=files.truth, force=force, workers=workers,
-            progress=progress,
+            cluster=cluster, progress=progress,
         )  # fmt: skip
     raw, _ = write_integrated(
         files.frames, files.scan, force=force, workers=workers, progress=progress

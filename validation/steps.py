@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+from forward.frame_scan import one_blas_thread
 from forward.instrument import TrueInstrument
 from forward.simulate import simulate_scan
 from inverse.frame_patterns import calibrated_geometry, integrated_scan
@@ -110,12 +111,13 @@ def _frame_scans(
     found = []
     for number, scan in enumerate(lab.scans):
         scanner, conditions = lab.scanner(model, number), lab.conditions[number]
-        counts, variance = integrated_scan(
-            scanner.frame, scan=scan, beam=experiment.beam, detector=experiment.detector,
-            geometry=geometry, recipe=recipe, flat=model.known_flat,
-            counts_per_photon=scanner.counts_per_photon, workers=workers,
-            progress=share_of(tell, lab.scans, number),
-        )  # fmt: skip
+        with one_blas_thread():
+            counts, variance = integrated_scan(
+                scanner.frame, scan=scan, beam=experiment.beam, detector=experiment.detector,
+                geometry=geometry, recipe=recipe, flat=model.known_flat,
+                counts_per_photon=scanner.counts_per_photon, workers=workers,
+                progress=share_of(tell, lab.scans, number),
+            )  # fmt: skip
         found.append(
             RawScan(
                 scan=scan,

@@ -87,6 +87,11 @@ def _own_buffer(size: int) -> NDArray[np.uint8]:
     return np.asarray(_scratch.buffer)
 
 
+def stated_size(chunk: bytes) -> int:
+    """Return the size of the data, in bytes, that a chunk claims to hold."""
+    return int.from_bytes(chunk[:8], "big")
+
+
 def decompress(chunk: bytes, out: NDArray[np.int32]) -> bool:
     """Fill ``out`` (contiguous) from a chunk; return whether the chunk was sound.
 
@@ -95,7 +100,7 @@ def decompress(chunk: bytes, out: NDArray[np.int32]) -> bool:
     item = out.itemsize
     data = np.frombuffer(chunk, np.uint8)
     block_bytes = int.from_bytes(chunk[8:_HEAD_BYTES], "big")
-    fits = len(chunk) >= _HEAD_BYTES and int.from_bytes(chunk[:8], "big") == out.nbytes
+    fits = len(chunk) >= _HEAD_BYTES and stated_size(chunk) == out.nbytes
     if not fits or block_bytes != _BLOCK_BYTES or not _blocks_fill(data, out.size, item):
         return False
     library = _library()

@@ -13,6 +13,7 @@ ones are written: memory holds a few frames, not a shard.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
 from collections import deque
@@ -26,7 +27,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdct.bitshuffle import compressed
+from xrdct.bitshuffle import compressed, stated_size
 from xrdct.compiled import worker_count
 from xrdct.errors import InputError
 from xrdct.manifest import (
@@ -99,7 +100,7 @@ class ShardWriter:
         Of an iterator, each frame must be an array of its own, since it takes several at a time.
         Raises InputError where the disk is full; what was complete stays.
         """
-        self._write(index, (partial(np.asarray, frame) for frame in frames))
+        self._write_made(index, (partial(np.asarray, frame) for frame in frames))
 
     def make_shard(self, index: int, make: Callable[[int], Frame]) -> None:
         """Write one shard of frames that ``make`` returns for their number in the scan.
@@ -107,7 +108,14 @@ class ShardWriter:
         ``make`` is called in several threads at once, for a few frames ahead of the writing.
         """
         numbers = self.layout.frames_of(index)
-        self._write(index, (partial(make, number) for number in numbers))
+        self._write_made(index, (partial(make, number) for number in numbers))
+
+    def write_chunks(self, index: int, chunks: Iterable[bytes]) -> None:
+        """Write one shard of frames compressed elsewhere by :func:`xrdct.bitshuffle.compressed`.
+
+        Raises InputError where they are not as many as the shard has frames, or of another size.
+        """
+        self._write(index, self._checked(chunks, len(self.layout.frames_of(index))))
 
     def finished(self) -> Manifest:
         """Return the complete manifest; raise InputError where shards are missing or damaged."""
@@ -134,13 +142,15 @@ class ShardWriter:
             raise InputError(f"{self.folder} holds frames laid out otherwise than this scan's")
         return manifest
 
-    def _write(self, index: int, makers: Iterator[Callable[[], Frame]]) -> None:
+    def _write_made(self, index: int, makers: Iterator[Callable[[], Frame]]) -> None:
+        self._write(index, self._chunks(makers, len(self.layout.frames_of(index))))
+
+    def _write(self, index: int, chunks: Iterator[bytes]) -> None:
         if not 0 <= index < self.layout.n_shards:
             raise InputError(f"there are {self.layout.n_shards} shards, but none is number {index}")
         self._verified.discard(index)
         path = self.folder / self.layout.shard_name(index)
         unfinished = path.with_name(path.name + ".partial")
-        chunks = self._chunks(makers, len(self.layout.frames_of(index)))
         with told_if_unwritable(path):
             try:
                 write_shard_file(unfinished, self.layout, index, chunks)
@@ -185,6 +195,21 @@ class ShardWriter:
         finally:
             for future in ahead:
                 future.cancel()
+
+    def _checked(self, chunks: Iterable[bytes], n_frames: int) -> Iterator[bytes]:
+        """Yield chunks that came from elsewhere, if they can be what they should."""
+        n_bytes = 4 * math.prod(self.layout.frame_shape)
+        given = 0
+        for chunk in chunks:
+            given += 1
+            if stated_size(chunk) != n_bytes:
+                raise InputError(
+                    f"a frame of {n_bytes} bytes came as a chunk of {stated_size(chunk)}"
+                )
+            if given <= n_frames:
+                yield chunk
+        if given != n_frames:
+            raise InputError(f"a shard of {n_frames} frames was given {given}")
 
     def _chunk(self, make: Callable[[], Frame]) -> bytes:
         frame = make()

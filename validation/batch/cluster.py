@@ -8,6 +8,7 @@ given to another by the scheduler.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,21 +35,38 @@ class Cluster:
         die again and again.
         """
         distributed = _distributed()
-        with _client(distributed, self.address) as client:
+        with self.client() as client:
             futures = {
                 client.submit(task, self.threads, pure=False, retries=_RETRIES): number
                 for number, task in enumerate(tasks)
             }
             try:
-                for future in distributed.as_completed(list(futures)):
-                    yield futures[future], future.result()
-            except distributed.KilledWorker as error:
-                raise InputError(
-                    "workers of the cluster died again and again, perhaps for want of memory: "
-                    f"{error}"
-                ) from error
+                with told_if_lost():
+                    for future in distributed.as_completed(list(futures)):
+                        yield futures[future], future.result()
             finally:
                 client.cancel(list(futures))
+
+    def client(self) -> Any:
+        """Return a `distributed.Client`, to be used in a ``with`` statement.
+
+        Raises InputError where `distributed` is not installed or no scheduler answers.
+        """
+        return _client(_distributed(), self.address)
+
+
+@contextmanager
+def told_if_lost() -> Iterator[None]:
+    """Turn the loss of a cluster, or of worker after worker, into an InputError."""
+    distributed = _distributed()
+    try:
+        yield
+    except distributed.KilledWorker as error:
+        raise InputError(
+            f"workers of the cluster died again and again, perhaps for want of memory: {error}"
+        ) from error
+    except (distributed.CancelledError, distributed.comm.CommClosedError, TimeoutError) as error:
+        raise InputError("the dask scheduler went away before all was done") from error
 
 
 def _distributed() -> Any:

@@ -25,13 +25,15 @@ Floats = NDArray[np.float64]
 
 _S_PER_H = 3600.0
 _SHOWN_DEG = (2.5, 12.6)
+_BEYOND_DEG = 12.7
 _TEXT_DEG = 3.6
 """Where no line is."""
 _CAPTION = (
     "f: open-circuit voltage and current of the simulated discharge, by charge counting; numbered, "
     "the scans. g: the pattern of the first point of each scan, as it was counted (one exposure of "
-    "10 ms), with lines of LiMn2O4 and Al; right, the (400) line. Panels a to e "
-    "of the study are micrographs and a drawing."
+    "10 ms), with the lines of full LiMn2O4 and of Al, whose foil lies out of the beam; "
+    "right, the (400) line, beside it that of rock salt. 50 keV. Panels a to e of the study are "
+    "micrographs and a drawing."
 )
 
 
@@ -41,13 +43,13 @@ def drawn(study: Study) -> Drawn:
     slices = study.all_operando()
     figure = journal_figure(3.1)
     grid = figure.add_gridspec(
-        1, 3, width_ratios=(1.0, 1.35, 0.55), left=0.065, right=0.985, top=0.9, bottom=0.14,
+        1, 4, width_ratios=(1.0, 1.35, 0.06, 0.55), left=0.065, right=0.985, top=0.9, bottom=0.14,
         wspace=0.28,
     )  # fmt: skip
     _protocol(figure.add_subplot(grid[0]), discharge)
     raws = [each.raw() for each in slices]
     _patterns(figure.add_subplot(grid[1]), raws)
-    _enlarged(figure.add_subplot(grid[2]), raws)
+    _enlarged(figure.add_subplot(grid[3]), raws)
     return Drawn(figure, _CAPTION, tuple(_claims(discharge, slices)))
 
 
@@ -64,7 +66,7 @@ def _protocol(axes: Axes, discharge: Discharge) -> None:
         )  # fmt: skip
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.25 * (high - low), high + 0.1 * (high - low))
-    panel(axes, "f", x="time (h)", y="voltage (V)")
+    panel(axes, "f", x="time (h)", y="open-circuit voltage (V)")
     current = axes.twinx()
     current.plot(hours, -run.current_uA, color="0.5", linewidth=0.8, linestyle="--")
     current.set_ylim(-1.15 * discharge.current_uA, 5.0 * discharge.current_uA)
@@ -83,9 +85,7 @@ def _patterns(axes: Axes, raws: Sequence[RawScan]) -> None:
             two_theta_deg[shown], pattern[shown] / height + 0.55 * number,
             color=SCAN_COLOURS[number], linewidth=0.6,
         )  # fmt: skip
-        axes.text(
-            _SHOWN_DEG[1], 0.55 * number + 0.07, str(number + 1), fontsize=FONT_PT, ha="right"
-        )
+        axes.text(_BEYOND_DEG, 0.55 * number, f"slice {number + 1}", fontsize=FONT_PT - 1.0)
     for place, (name, label) in enumerate((("LiMn2O4", "LiMn₂O₄"), ("Al", "Al"))):
         low = -0.22 - 0.2 * place
         lines = powder_reflections(
@@ -107,17 +107,17 @@ def _enlarged(axes: Axes, raws: Sequence[RawScan]) -> None:
     """Draw the (400) line, averaged over one projection, which moves with lithiation."""
     two_theta_deg = np.degrees(raws[0].geometry.two_theta_rad)
     wavelength_A = raws[0].beam.wavelength_A
-    ends_deg = [np.degrees(2.0 * np.arcsin(2.0 * wavelength_A / a_A)) for a_A in (8.30, 8.01)]
+    ends_deg = [np.degrees(2.0 * np.arcsin(2.0 * wavelength_A / a_A)) for a_A in (8.42, 8.01)]
     shown = (two_theta_deg > ends_deg[0]) & (two_theta_deg < ends_deg[1])
     for number, raw in enumerate(raws):
         pattern = np.asarray(raw.counts[0], dtype=float).mean(axis=0)[shown]
         pattern -= pattern.min()
         axes.plot(
             two_theta_deg[shown], pattern / pattern.max() + 0.55 * number,
-            color=SCAN_COLOURS[number], linewidth=0.9,
+            color=SCAN_COLOURS[number], linewidth=0.9, marker=".", markersize=2.5,
         )  # fmt: skip
     axes.set_yticks([])
-    panel(axes, "", "(400), one projection", x="2θ (°)")
+    panel(axes, "", "(400), one projection", x="2θ (°)", y="counts, offset")
 
 
 def _claims(discharge: Discharge, slices: Sequence[Slice]) -> list[Claim]:

@@ -29,7 +29,7 @@ from validation.segmentation_metrics import score_against_circles, sections_of
 
 Floats = NDArray[np.float64]
 
-_LIMITS_A = (8.16, 8.25)
+_LIMITS_A = (8.20, 8.25)
 _LI_RICH_END_A = 8.223
 """Of Li1.10Mn1.90O4 when it is full."""
 _LARGE_UM = 15.0
@@ -81,7 +81,7 @@ def _maps(figure: FigureBase, last: Slice, particles: Sequence[Found]) -> None:
             panel(axes, "", NAMES[found.number] if row == 0 else "")
             if column == 1:
                 axes.set_ylabel(("recovered", "true")[row], fontsize=FONT_PT)
-    colour_bar(figure, image, "a (Å)", place=figure.add_subplot(grid[:, 3]))
+    colour_bar(figure, image, "a (Å)", place=figure.add_subplot(grid[:, 3]), beyond=True)
 
 
 def _histograms(
@@ -110,8 +110,9 @@ def _histograms(
             place.set_xticks([8.05, 8.15, 8.25])
             letter = ("b", "c")[row] if column == 0 else ""
             panel(
-                place, letter, f"scan {column + 1}" if row == 0 else "",
-                x="a (Å)" if row == 1 else "", y=f"{NAMES[row]} (%)" if column == 0 else "",
+                place, letter, f"slice {column + 1}" if row == 0 else "",
+                x="a (Å)" if row == 1 else "",
+                y=f"voxels of {NAMES[row]} (%)" if column == 0 else "",
             )  # fmt: skip
     axes[0, 0].legend(fontsize=FONT_PT - 1.0, frameon=False, loc="upper right")
 

@@ -26,8 +26,8 @@ from validation.paper.phases import (
 )
 from validation.paper.prepared import Slice
 from validation.paper.style import (
+    DEPTH_COLOURS,
     FONT_PT,
-    SCAN_COLOURS,
     journal_figure,
     map_panel,
     panel,
@@ -43,7 +43,9 @@ _CAPTION = (
     "a, c: the four depths into which each particle is divided, and their mean patterns in slice 5 "
     "(and 1, thin). b, d: weight fractions of all phases but the spinel by depth and slice: "
     "recovered, with the standard uncertainty of their sum, from patterns integrated by the "
-    "trimmed mean (left bar; not of quick scans) and by the plain mean, and true (right, pale)."
+    "trimmed mean (left bar; not of quick scans) and by the plain mean, and true (right, pale). "
+    "Amounts are not held above zero. Where spinel and Li0.5Mn2O4 have nearly the same lattice "
+    "parameter (Particle 1 in slice 3, Particle 2 in slice 2) they cannot be told apart."
 )
 
 
@@ -60,7 +62,7 @@ def drawn(study: Study) -> Drawn:
         ways = [[depth_fractions(each, number) for each in way] for way in slices.values()]
         left, right = parts(part, 1, 2, width_ratios=(1.0, 1.55), wspace=0.0)
         _depths(left, (first[0], first[-1]), number, (ways[0][0], ways[0][-1]))
-        _bars(right, number, ways)
+        _bars(right, number, ways, tuple(slices))
         for words, found in zip(slices, ways, strict=True):
             claims += _claims(number, found, words)
             claims += [_worst(number, found, words), _honest(number, found, words)]
@@ -93,7 +95,7 @@ def _depths(
             height = float(np.nanmax(pattern))
             axes.plot(
                 two_theta_deg[kept], pattern / height + 0.7 * (N_DEPTHS - 1 - depth),
-                color=SCAN_COLOURS[depth], linewidth=width,
+                color=DEPTH_COLOURS[depth], linewidth=width,
             )  # fmt: skip
     for depth in range(N_DEPTHS):
         low, high = DEPTH_EDGES_UM[depth : depth + 2]
@@ -102,10 +104,15 @@ def _depths(
             fontsize=FONT_PT - 1.0,
         )  # fmt: skip
     axes.set_yticks([])
-    panel(axes, "", x="2θ (°)", y="intensity (arb. units)")
+    panel(axes, "", "thick: slice 5, thin: slice 1", x="2θ (°)", y="intensity (arb. units)")
 
 
-def _bars(figure: FigureBase, number: int, ways: Sequence[Sequence[DepthFractions]]) -> None:
+def _bars(
+    figure: FigureBase,
+    number: int,
+    ways: Sequence[Sequence[DepthFractions]],
+    words: Sequence[str],
+) -> None:
     axes = figure.subplots(
         1, N_DEPTHS, sharey=True,
         gridspec_kw={"left": 0.1, "right": 0.985, "top": 0.86, "bottom": 0.13, "wspace": 0.06},
@@ -118,16 +125,16 @@ def _bars(figure: FigureBase, number: int, ways: Sequence[Sequence[DepthFraction
                 stacked_bar(place, scan + 1 + offset, ways[0][scan].phases, values, esd=esd)
         low, high = DEPTH_EDGES_UM[depth : depth + 2]
         panel(
-            place, "bd"[number] if depth == 0 else "", f"{low:g}–{high:g} µm", x="scan",
+            place, "bd"[number] if depth == 0 else "", f"{low:g}–{high:g} µm", x="slice",
             y="weight fraction (%)" if depth == 0 else "",
         )  # fmt: skip
         place.axhline(0.0, color="black", linewidth=0.5)
         place.set_xticks(range(1, len(ways[0]) + 1))
     if number == 0:
-        _legend(figure, axes[0])
+        _legend(figure, axes[0], words)
 
 
-def _legend(figure: FigureBase, axes: Axes) -> None:
+def _legend(figure: FigureBase, axes: Axes, ways: Sequence[str]) -> None:
     handles = [
         axes.bar(
             1, 0.0, color=colour, hatch=PHASE_HATCHES[phase], edgecolor="black", linewidth=0.3,
@@ -138,6 +145,10 @@ def _legend(figure: FigureBase, axes: Axes) -> None:
     figure.legend(
         handles=handles, fontsize=FONT_PT - 0.5, frameon=False, ncols=3, loc="upper center",
         bbox_to_anchor=(0.54, 1.0),
+    )  # fmt: skip
+    figure.text(
+        0.54, 0.005, f"bars: {', '.join([*ways, 'true (pale)'])}; the rest is spinel",
+        fontsize=FONT_PT - 0.5, ha="center",
     )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ Floats = NDArray[np.float64]
 PHASE_COLOURS = {"Li2MnO3": "#d95f0e", "LiMnO2-rocksalt": "#4d4d4d", "Li0.5Mn2O4": "#a6dba0"}
 PHASE_HATCHES = {"Li2MnO3": "", "LiMnO2-rocksalt": "///", "Li0.5Mn2O4": "..."}
 PHASE_WORDS = {
-    "LiMn2O4": "LixMn2O4", "Li2MnO3": "Li2MnO3", "LiMnO2-rocksalt": "LiMnO2 rock salt",
-    "Li0.5Mn2O4": "Li0.5Mn2O4 P2₁3",
+    "LiMn2O4": "LiₓMn₂O₄", "Li2MnO3": "Li₂MnO₃", "LiMnO2-rocksalt": "LiMnO₂ rock salt",
+    "Li0.5Mn2O4": "Li₀.₅Mn₂O₄ P2₁3",
 }  # fmt: skip
 LEAST_NEEDED = 0.5
 """Percent by weight: what the study states as its error."""

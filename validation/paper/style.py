@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _BAR_TICKS = 5
+_TEXT_SHARE = 0.25
+"""Of a small map's width that the words of a scale bar take."""
 
 WIDTH_IN = 7.1
 """180 mm, two columns of a journal."""
@@ -35,6 +37,7 @@ TRUE_COLOUR = "0.45"
 RECOVERED_COLOUR = "#0b3c6f"
 WINDOW_COLOUR = "#f6c9d0"
 SCAN_COLOURS = tuple(colormaps["viridis"](np.linspace(0.0, 0.85, 5)))
+DEPTH_COLOURS = tuple(colormaps["copper"](np.linspace(0.0, 0.9, 4)))
 SCAN_MARKERS = ("o", "s", "^", "D", "v")
 VALUE_COLOURS: Colormap = colormaps["viridis"].with_extremes(bad="white")
 ERROR_COLOURS: Colormap = colormaps["RdBu_r"].with_extremes(bad="0.85")
@@ -91,24 +94,25 @@ def map_panel(
 def scale_bar(axes: Axes, length_um: float, width_um: float) -> None:
     """Draw a bar of a length, and say it, on white so that it reads on any map."""
     left_um, low_um = 0.04 * width_um, 0.045 * width_um
+    ground_um = max(length_um, _TEXT_SHARE * width_um) + 2.0 * left_um
     axes.add_patch(
-        Rectangle(
-            (0.0, 0.0), length_um + 2.0 * left_um, 0.17 * width_um, color="white", alpha=0.85,
-            linewidth=0.0,
-        )
-    )  # fmt: skip
+        Rectangle((0.0, 0.0), ground_um, 0.17 * width_um, color="white", alpha=0.85, linewidth=0.0)
+    )
     axes.add_patch(
         Rectangle((left_um, low_um), length_um, 0.018 * width_um, color="black", linewidth=0.0)
     )
     axes.text(
-        left_um + 0.5 * length_um, low_um + 0.03 * width_um, f"{length_um:g} µm",
-        fontsize=FONT_PT - 1.0, ha="center", va="bottom",
+        left_um, low_um + 0.03 * width_um, f"{length_um:g} µm", fontsize=FONT_PT - 1.0,
+        ha="left", va="bottom",
     )  # fmt: skip
 
 
-def colour_bar(figure: FigureBase, image: AxesImage, label: str, *, place: Axes) -> None:
-    """Draw a colour bar in axes made for it."""
-    figure.colorbar(image, cax=place).set_label(label, fontsize=FONT_PT)
+def colour_bar(
+    figure: FigureBase, image: AxesImage, label: str, *, place: Axes, beyond: bool = False
+) -> None:
+    """Draw a colour bar in axes made for it, with arrows where values lie ``beyond`` it."""
+    extend = "both" if beyond else "neither"
+    figure.colorbar(image, cax=place, extend=extend).set_label(label, fontsize=FONT_PT)
     place.tick_params(labelsize=FONT_PT, length=2.0)
     place.yaxis.set_major_locator(MaxNLocator(_BAR_TICKS))
     place.ticklabel_format(useOffset=False)
