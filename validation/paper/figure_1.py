@@ -100,7 +100,7 @@ def _patterns(axes: Axes, raws: Sequence[RawScan]) -> None:
         axes.text(_TEXT_DEG, low, label, fontsize=FONT_PT - 1.0, va="bottom")
     axes.set_xlim(*_SHOWN_DEG)
     axes.set_yticks([])
-    panel(axes, "g", x="2θ (°)", y="counts, offset")
+    panel(axes, "g", "counts, offset", x="2θ (°)")
 
 
 def _enlarged(axes: Axes, raws: Sequence[RawScan]) -> None:
@@ -117,7 +117,7 @@ def _enlarged(axes: Axes, raws: Sequence[RawScan]) -> None:
             color=SCAN_COLOURS[number], linewidth=0.9, marker=".", markersize=2.5,
         )  # fmt: skip
     axes.set_yticks([])
-    panel(axes, "", "(400), one projection", x="2θ (°)", y="counts, offset")
+    panel(axes, "", "(400), one projection", x="2θ (°)")
 
 
 def _claims(discharge: Discharge, slices: Sequence[Slice]) -> list[Claim]:
