@@ -30,7 +30,7 @@ def paper(
 ) -> None:  # fmt: skip
     """Rebuild the figures of Finegan et al. (2020) from simulation, with the truth beside them.
 
-    Scans are kept in the folder, 10 GB of them unless --quick. Interrupted, the same command goes
+    Scans are kept in the folder, 7 GB of them unless --quick. Interrupted, the same command goes
     on where it was.
     """
     from validation.paper.paper import FIGURES, PaperFiles, make_paper

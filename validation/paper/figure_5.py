@@ -73,7 +73,7 @@ def _depths(
     figure: FigureBase, slices: Sequence[Slice], number: int, found: Sequence[DepthFractions]
 ) -> None:
     grid = figure.add_gridspec(
-        2, 1, height_ratios=(1.0, 1.5), left=0.1, right=0.97, top=0.92, bottom=0.13, hspace=0.12
+        2, 1, height_ratios=(1.0, 1.5), left=0.1, right=0.97, top=0.92, bottom=0.13, hspace=0.24
     )
     last = slices[-1]
     axes = figure.add_subplot(grid[0])
