@@ -112,7 +112,7 @@ def _histograms(
             panel(
                 place, letter, f"slice {column + 1}" if row == 0 else "",
                 x="a (Å)" if row == 1 else "",
-                y=f"voxels of {NAMES[row]} (%)" if column == 0 else "",
+                y=f"{NAMES[row]}\nvoxels (%)" if column == 0 else "",
             )  # fmt: skip
     axes[0, 0].legend(fontsize=FONT_PT - 1.0, frameon=False, loc="upper right")
 

@@ -44,8 +44,9 @@ _CAPTION = (
     "(and 1, thin). b, d: weight fractions of all phases but the spinel by depth and slice: "
     "recovered, with the standard uncertainty of their sum, from patterns integrated by the "
     "trimmed mean (left bar; not of quick scans) and by the plain mean, and true (right, pale). "
-    "Amounts are not held above zero. Where spinel and Li0.5Mn2O4 have nearly the same lattice "
-    "parameter (Particle 1 in slice 3, Particle 2 in slice 2) they cannot be told apart."
+    "Stars mark bars of which a phase is wrong by more than twice its uncertainty. Amounts are not "
+    "held above zero. Where spinel and Li0.5Mn2O4 have nearly the same lattice parameter (Particle "
+    "1 in slice 3, Particle 2 in slice 2) they cannot be told apart."
 )
 
 
@@ -122,7 +123,10 @@ def _bars(
             columns = [(way[scan].recovered[depth], way[scan].esd[depth]) for way in ways]
             columns.append((ways[0][scan].true[depth], None))
             for offset, (values, esd) in zip(offsets(len(columns)), columns, strict=True):
-                stacked_bar(place, scan + 1 + offset, ways[0][scan].phases, values, esd=esd)
+                stacked_bar(
+                    place, scan + 1 + offset, ways[0][scan].phases, values, esd=esd,
+                    true=ways[0][scan].true[depth],
+                )  # fmt: skip
         low, high = DEPTH_EDGES_UM[depth : depth + 2]
         panel(
             place, "bd"[number] if depth == 0 else "", f"{low:g}–{high:g} µm", x="slice",

@@ -56,7 +56,8 @@ _CAPTION = (
     "pink, where stoichiometric spinel has no single phase; near 8.26 Å rock salt is read as "
     "spinel. c: mean patterns of the three regions. d: weight fractions of all phases but the "
     "spinel: recovered from patterns integrated by the trimmed mean (left bar; not of quick scans) "
-    "and by the plain mean, and true (right, pale). Capacity (a of the study) is not simulated."
+    "and by the plain mean, and true (right, pale); stars: wrong by more than twice the "
+    "uncertainty. Capacity (a of the study) is not simulated."
 )
 
 
@@ -151,7 +152,7 @@ def _contents(figure: FigureBase, ways: Sequence[_Way]) -> None:
         for place, way in zip(of_ways, ways, strict=True):
             stacked_bar(
                 axes, place, way.contents.phases, 1e2 * way.contents.weight_fraction[region],
-                esd=1e2 * way.contents.esd_total[region],
+                esd=1e2 * way.contents.esd_total[region], true=1e2 * way.true[region],
             )  # fmt: skip
         stacked_bar(axes, of_truth, ways[0].contents.phases, 1e2 * ways[0].true[region])
     axes.axhline(0.0, color="black", linewidth=0.5)

@@ -13,7 +13,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 NAMES = ("Particle 1", "Particle 2")
-_MARGIN_UM = 3.0
+_HALF_FIELD_UM = 12.0
+"""Of the square in which a particle is shown: both are drawn to one scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class Found:
     depth_um: Floats
     """Distance in the plane to the recovered surface, (y, x)."""
     box: tuple[slice, slice]
-    """The part of the maps that holds it with a margin."""
+    """The square about it, the same size for both, as far as the maps reach."""
 
 
 def found_particle(each: Slice, number: int) -> Found:
@@ -43,14 +44,13 @@ def found_particle(each: Slice, number: int) -> Found:
         recovered=particles.label == label,
         true=true,
         depth_um=np.where(particles.label == label, particles.depth_um, np.nan),
-        box=_box(true, round(_MARGIN_UM / each.maps.scan.step_um)),
+        box=_box(true, half=round(_HALF_FIELD_UM / each.maps.scan.step_um)),
     )
 
 
-def _box(voxels: Bools, margin: int) -> tuple[slice, slice]:
-    """Return the square part of a map that holds some voxels."""
+def _box(voxels: Bools, *, half: int) -> tuple[slice, slice]:
+    """Return the part of a map that reaches so far from the middle of some voxels."""
     y, x = np.nonzero(voxels)
-    half = max(int(np.ptp(y)), int(np.ptp(x))) // 2 + margin
     middle_y, middle_x = int(y.min() + y.max()) // 2, int(x.min() + x.max()) // 2
 
     def part(middle: int, size: int) -> slice:

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from validation.paper.style import FONT_PT
+
 Floats = NDArray[np.float64]
 
 PHASE_COLOURS = {"Li2MnO3": "#d95f0e", "LiMnO2-rocksalt": "#4d4d4d", "Li0.5Mn2O4": "#a6dba0"}
@@ -19,6 +21,8 @@ PHASE_WORDS = {
 LEAST_NEEDED = 0.5
 """Percent by weight: what the study states as its error."""
 _NEEDED_SHARE = 0.1
+_MISSED = 2.0
+"""Standard uncertainties from which on an amount is called wrong."""
 _BAR_WIDTH, _BAR_STEP = 0.26, 0.29
 
 
@@ -33,12 +37,19 @@ def offsets(n_bars: int) -> Floats:
 
 
 def stacked_bar(
-    axes: Axes, x: float, phases: Sequence[str], percent: Floats, *, esd: Floats | None = None
+    axes: Axes,
+    x: float,
+    phases: Sequence[str],
+    percent: Floats,
+    *,
+    esd: Floats | None = None,
+    true: Floats | None = None,
 ) -> None:
     """Draw all phases but the first, the spinel, as one bar; parts below zero hang down.
 
     ``percent`` and ``esd``, shape (phase,); the esd of the spinel is that of their sum. A bar
-    without esds is the truth.
+    without esds is the truth. A star marks a bar of which a phase differs from the ``true`` amount
+    by more than two esds.
     """
     above = below = 0.0
     for phase, value in zip(phases[1:], percent[1:].tolist(), strict=True):
@@ -53,3 +64,7 @@ def stacked_bar(
         above, below = (above + value, below) if value > 0.0 else (above, below + value)
     if esd is not None and np.isfinite(percent[0]):
         axes.errorbar(x, above, esd[0], color="black", linewidth=0.6, capsize=1.2)
+        if true is not None and np.any(np.abs(percent - true)[1:] > _MISSED * esd[1:]):
+            axes.text(
+                x, above + esd[0], "*", fontsize=FONT_PT, ha="center", va="bottom", color="#a50f15"
+            )

@@ -121,7 +121,9 @@ def colour_bar(
 def shade_windows(axes: Axes, windows: Sequence[tuple[float, float]]) -> None:
     """Shade ranges of the horizontal axis in which no single phase exists."""
     for low, high in windows:
-        axes.axvspan(low, high, color=WINDOW_COLOUR, linewidth=0.0, zorder=0)
+        axes.axvspan(
+            low, high, color=WINDOW_COLOUR, linewidth=0.0, zorder=0, label="no single phase"
+        )
 
 
 def pdf(figure: Figure) -> bytes:
