@@ -16,7 +16,7 @@ demo: $(STAMP)
 	@echo "Open out/particle/report.html in a browser."
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
