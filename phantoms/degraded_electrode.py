@@ -24,14 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from phantoms.coating import coating_volume_fraction
+from phantoms.coating import Coating
 from phantoms.cracking import Damage, crack_from_pore
-from phantoms.packing import Packing, pack_slice
+from phantoms.packing import Packing, pack_slice, told_as_options
 from phantoms.particle import Coordinate, Fraction, Particle, Shell
 from phantoms.sample import Sample
 from phantoms.stoichiometry import mean_lattice_A, x_from_lattice
-from xrdct.errors import InputError
-from xrdct.spec import Spec
 
 Array: TypeAlias = NDArray[np.float64]
 Fractions: TypeAlias = tuple[Fraction, Fraction, Fraction]
@@ -44,7 +42,7 @@ _KEY = (0xDE6,)
 _ROUNDING = 1e-9
 
 
-class DegradedElectrode(Spec):
+class DegradedElectrode(Coating):
     """Options of ``degraded_electrode``; triples are for low, medium and high a."""
 
     library: Literal["degraded_electrode"] = "degraded_electrode"
@@ -52,14 +50,6 @@ class DegradedElectrode(Spec):
     """Height of the measured plane among the spheres."""
     margin_um: float = Field(2.0, ge=0.0, le=200.0)
     """Spheres are drawn for planes up to this far from z = 0."""
-    diameter_um: float = Field(1000.0, gt=10.0, le=5000.0)
-    coating_um: float = Field(80.0, gt=0.0, le=10_000.0)
-    areal_g_per_m2: float = Field(166.0, gt=0.0, le=1e5)
-    median_particle_um: float = Field(5.0, gt=0.1)
-    sigma_log: float = Field(0.6, ge=0.01, le=1.5)
-    smallest_particle_um: float = Field(1.5, gt=0.1)
-    largest_particle_um: float = Field(20.0, gt=0.1, le=1000.0)
-    porosity: float = Field(0.05, ge=0.0, lt=0.9)
     shares: Fractions = (0.2, 0.6, 0.2)
     """By number of particles; they add up to 1."""
     lattice_A: tuple[LatticeA, LatticeA, LatticeA] = (8.088, 8.115, 8.180)
@@ -89,12 +79,6 @@ class DegradedElectrode(Spec):
                 f"z_um ({self.z_um:g}) must lie within margin_um ({self.margin_um:g}), for which "
                 "spheres are drawn"
             )
-        if not self.smallest_particle_um < self.largest_particle_um <= self.diameter_um:
-            raise ValueError(
-                "smallest_particle_um, largest_particle_um and diameter_um must increase, got "
-                f"{self.smallest_particle_um:g}, {self.largest_particle_um:g} and "
-                f"{self.diameter_um:g}"
-            )
         return self
 
     @model_validator(mode="after")
@@ -110,19 +94,6 @@ class DegradedElectrode(Spec):
                     f"spinel of lithium_excess {y:g} has when empty and full"
                 )
         return self
-
-    @property
-    def volume_fraction(self) -> float:
-        """Share of the coating inside the outlines of particles."""
-        solid = coating_volume_fraction(
-            areal_g_per_m2=self.areal_g_per_m2, coating_um=self.coating_um
-        )
-        return solid / (1.0 - self.porosity)
-
-    @property
-    def in_plane(self) -> bool:
-        """Whether any of it reaches the measured plane."""
-        return True
 
 
 def build_degraded_electrode(spec: DegradedElectrode, *, seed: int) -> Sample:
@@ -190,8 +161,7 @@ def _phases(spec: DegradedElectrode, population: int, diameter_um: float) -> tup
 
 
 def _packed(spec: DegradedElectrode, seed: int) -> Packing:
-    """Pack the electrode; a complaint names the options as they are called here."""
-    try:
+    with told_as_options():
         return pack_slice(
             electrode_diameter_um=spec.diameter_um,
             volume_fraction=spec.volume_fraction,
@@ -202,6 +172,3 @@ def _packed(spec: DegradedElectrode, seed: int) -> Packing:
             margin_um=spec.margin_um,
             seed=seed,
         )
-    except InputError as error:
-        message = str(error).replace("median_diameter_um", "median_particle_um")
-        raise InputError(f"sample: {message}") from error

@@ -11,11 +11,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from phantoms.packing import Packing, pack_slice
+from phantoms.packing import Packing, pack_slice, told_as_options
 from phantoms.particle import Coordinate, Particle, RadialLaw, Shell
 from phantoms.particle_states import lithium_content
 from phantoms.sample import Sample
-from xrdct.errors import InputError
 from xrdct.spec import Spec
 
 _COMPOSITION_KEY = (0xC0,)
@@ -101,8 +100,7 @@ def build_electrode(spec: Electrode, *, seed: int) -> Sample:
 
 
 def _packed(spec: Electrode, seed: int) -> Packing:
-    """Pack the electrode; a complaint names the options as they are called here."""
-    try:
+    with told_as_options():
         return pack_slice(
             electrode_diameter_um=spec.diameter_um,
             volume_fraction=spec.volume_fraction,
@@ -112,9 +110,6 @@ def _packed(spec: Electrode, seed: int) -> Packing:
             max_diameter_um=spec.largest_particle_um,
             seed=seed,
         )
-    except InputError as error:
-        message = str(error).replace("median_diameter_um", "median_particle_um")
-        raise InputError(f"sample: {message}") from error
 
 
 def _coating() -> tuple[Shell, ...]:

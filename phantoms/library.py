@@ -50,10 +50,8 @@ __all__ = [
     "ResolutionStar",
     "TwoPhaseWedge",
     "build",
-    "is_in_plane",
     "library_names",
     "library_spec",
-    "plane_um",
 ]
 
 
@@ -131,17 +129,3 @@ def build(spec: LibrarySpec, *, seed: int) -> Sample:
             return Sample((), z_um=spec.z_um)
         case _:
             return build_test_object(spec)
-
-
-def plane_um(spec: LibrarySpec) -> float:
-    """Return the height of the measured plane; test objects have but one, z = 0."""
-    if isinstance(spec, CalibrantDisc | ResolutionStar | TwoPhaseWedge):
-        return 0.0
-    return spec.z_um
-
-
-def is_in_plane(spec: LibrarySpec) -> bool:
-    """Return whether anything of the sample reaches the measured plane."""
-    if isinstance(spec, CalibrantDisc | ResolutionStar | TwoPhaseWedge):
-        return True
-    return spec.in_plane

@@ -7,13 +7,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from phantoms.coating import coating_volume_fraction
+from phantoms.coating import Coating
 from phantoms.discharge import Discharge, ScanNumber
 from phantoms.particle import Coordinate, Fraction
-from xrdct.spec import Spec
 
 
-class OperandoElectrode(Spec):
+class OperandoElectrode(Coating):
     """Options of ``operando_electrode``; spreads are standard deviations between particles."""
 
     library: Literal["operando_electrode"] = "operando_electrode"
@@ -28,18 +27,8 @@ class OperandoElectrode(Spec):
     """Spheres are drawn for planes up to this far from z = 0: 20 planes of 2 µm, and 2 µm more."""
     reach_um: float | None = Field(2.0, ge=0.0)
     """How far from the measured plane a sphere may end and still be kept; None keeps all."""
-    diameter_um: float = Field(1000.0, gt=10.0, le=5000.0)
-    coating_um: float = Field(80.0, gt=0.0, le=10_000.0)
-    areal_g_per_m2: float = Field(166.0, gt=0.0, le=1e5)
-    """Active material per area."""
     active_weight_fraction: float = Field(0.942, gt=0.0, le=1.0)
     """The rest is carbon and binder."""
-    median_particle_um: float = Field(5.0, gt=0.1)
-    sigma_log: float = Field(0.6, ge=0.01, le=1.5)
-    smallest_particle_um: float = Field(1.5, gt=0.1)
-    largest_particle_um: float = Field(20.0, gt=0.1, le=1000.0)
-    porosity: float = Field(0.05, ge=0.0, lt=0.9)
-    """Pores below a micrometre, as a share of a particle's volume."""
     particle_1_um: tuple[Coordinate, Coordinate] = (-55.0, 45.0)
     particle_1_z_um: Coordinate = 0.0
     particle_1_diameter_um: float = Field(18.0, gt=1.0, le=100.0)
@@ -72,12 +61,6 @@ class OperandoElectrode(Spec):
 
     @model_validator(mode="after")
     def _fits(self) -> OperandoElectrode:
-        sizes = (self.smallest_particle_um, self.largest_particle_um, self.diameter_um)
-        if not sizes[0] < sizes[1] <= sizes[2]:
-            raise ValueError(
-                "smallest_particle_um, largest_particle_um and diameter_um must increase, "
-                f"got {sizes[0]:g}, {sizes[1]:g} and {sizes[2]:g}"
-            )
         if abs(self.z_um) + (self.reach_um or 0.0) > self.margin_um:
             raise ValueError(
                 f"z_um ({self.z_um:g}) with reach_um must lie within margin_um "
@@ -111,16 +94,3 @@ class OperandoElectrode(Spec):
                 f"particle_1_um and particle_2_um are {apart:g} µm apart: the particles of "
                 f"{first_um:g} and {second_um:g} µm overlap"
             )
-
-    @property
-    def volume_fraction(self) -> float:
-        """Share of the coating inside the outlines of particles."""
-        solid = coating_volume_fraction(
-            areal_g_per_m2=self.areal_g_per_m2, coating_um=self.coating_um
-        )
-        return solid / (1.0 - self.porosity)
-
-    @property
-    def in_plane(self) -> bool:
-        """Whether any of it reaches the measured plane."""
-        return True

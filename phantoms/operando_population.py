@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phantoms.operando_options import OperandoElectrode
-from phantoms.packing import Packing, pack_slice
+from phantoms.packing import Packing, pack_slice, told_as_options
 from phantoms.packing_attempts import packed_in_attempts
-from xrdct.errors import InputError
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -74,20 +73,17 @@ def draw_population(spec: OperandoElectrode, seed: int) -> Population:
 
 
 def packed(spec: OperandoElectrode, seed: int) -> Packing:
-    """Pack the electrode around the known particles; a complaint names the options."""
+    """Pack the electrode around the known particles."""
     known = (
         (*spec.particle_1_um, spec.particle_1_z_um, spec.particle_1_diameter_um),
         (*spec.particle_2_um, spec.particle_2_z_um, spec.particle_2_diameter_um),
     )
     sizes_um = (spec.median_particle_um, spec.smallest_particle_um, spec.largest_particle_um)
-    try:
+    with told_as_options():
         return _packed_once(
             spec.diameter_um, spec.volume_fraction, sizes_um, spec.sigma_log, spec.margin_um,
             known, seed,
         )  # fmt: skip
-    except InputError as error:
-        message = str(error).replace("median_diameter_um", "median_particle_um")
-        raise InputError(f"sample: {message}") from error
 
 
 @lru_cache(maxsize=2)  # five scans and twenty planes ask for the same spheres, which take seconds

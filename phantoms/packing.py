@@ -14,6 +14,8 @@ fraction without bias (Delesse's principle; Underwood, *Quantitative Stereology*
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -39,6 +41,16 @@ MAX_SPHERES = 2_000_000
 _BATCH = 4096  # spheres drawn at a time
 _CHUNK = 256  # spheres looked at together for overlaps: bounds the memory if everything overlaps
 _LEAST_MASS = 1e-6  # of the log-normal between the cut-offs: less would be drawn from rounding
+
+
+@contextmanager
+def told_as_options() -> Iterator[None]:
+    """Name a sample's options in complaints of packing as they are called there."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error).replace("median_diameter_um", "median_particle_um")
+        raise InputError(f"sample: {message}") from error
 
 
 class OutOfReachError(InputError):

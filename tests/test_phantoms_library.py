@@ -12,10 +12,8 @@ from phantoms.library import (
     Particle1,
     Particle2,
     build,
-    is_in_plane,
     library_names,
     library_spec,
-    plane_um,
 )
 from phantoms.particle import RadialLaw, law_values
 from phantoms.particle_states import PARTICLE_1, PARTICLE_2, li_rich_filling, li_rich_particle
@@ -49,8 +47,8 @@ def test_samples_are_built_by_name(name):
     sample = build(spec, seed=0)
     assert spec.library == name
     assert spec.diameter_um == pytest.approx(sample.diameter_um)
-    assert is_in_plane(spec) == bool(sample.particles)
-    assert plane_um(spec) == sample.z_um
+    assert spec.in_plane == bool(sample.particles)
+    assert spec.z_um == sample.z_um
     assert library_spec(spec.model_dump()) == spec
 
 
@@ -58,8 +56,8 @@ def test_samples_are_built_by_name(name):
 def test_electrodes_say_how_wide_they_are(name):
     spec = library_spec({"library": name, "diameter_um": 170.0})
     sample = build(spec, seed=1)
-    assert is_in_plane(spec)
-    assert plane_um(spec) == sample.z_um
+    assert spec.in_plane
+    assert spec.z_um == sample.z_um
     assert 0.9 * spec.diameter_um < sample.diameter_um <= spec.diameter_um
     assert library_spec(spec.model_dump()) == spec
 
@@ -72,9 +70,9 @@ def test_nothing_is_empty():
 
 def test_particles_that_the_plane_misses_are_told():
     # Closed form: a sphere is cut by planes nearer than its radius.
-    assert is_in_plane(Particle1(z_um=8.9))
-    assert not is_in_plane(Particle1(z_um=-9.0))
-    assert plane_um(Particle2(z_um=3.0)) == 3.0
+    assert Particle1(z_um=8.9).in_plane
+    assert not Particle1(z_um=-9.0).in_plane
+    assert Particle2(z_um=3.0).z_um == 3.0
 
 
 def test_unknown_names_are_refused():

@@ -8,7 +8,6 @@ import numpy as np
 import xraylib
 
 from inverse.interlace import half_step_scan
-from phantoms.library import is_in_plane, plane_um
 from validation.experiment import Experiment, ParticleList
 from xrdct.composition import number_density_per_A3
 from xrdct.crystal import atomic_number, load_crystal
@@ -161,12 +160,12 @@ def _electrode_reach(experiment: Experiment) -> float:
 def _plane_um(experiment: Experiment) -> float:
     """Return the height of the measured plane."""
     sample = experiment.sample
-    return sample.z_um if isinstance(sample, ParticleList) else plane_um(sample)
+    return sample.z_um
 
 
 def _is_empty_slice(experiment: Experiment) -> bool:
     """Return whether no particle reaches the plane that is measured (never said of a packing)."""
     sample = experiment.sample
     if not isinstance(sample, ParticleList):
-        return not is_in_plane(sample)
+        return not sample.in_plane
     return all(abs(p.centre_um[2] - sample.z_um) >= p.radius_um for p in sample.particles)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phantoms.shape_kernel import cell_in_outline, filled_share
-from validation.truth_kernel import move_layers
+from validation.truth_kernel import move_layers, pixels_within
 from xrdct.compiled import compiled
 
 Floats = NDArray[np.float64]
@@ -91,14 +91,8 @@ def rasterise_body(
     x0 = centre_um[0] / step_um + centre_pixel
     y0 = centre_um[1] / step_um + centre_pixel
     last_layer = first_layer + r_outer_um.size
-    for row in range(
-        max(first_row, int(np.floor(y0 - reach - 0.5))),
-        min(last_row - 1, int(np.ceil(y0 + reach + 0.5))) + 1,
-    ):
-        for column in range(
-            max(0, int(np.floor(x0 - reach - 0.5))),
-            min(n - 1, int(np.ceil(x0 + reach + 0.5))) + 1,
-        ):
+    for row in pixels_within(y0, reach, first_row, last_row):
+        for column in pixels_within(x0, reach, 0, n):
             if not wanted[row, column]:
                 continue
             share = 0.0

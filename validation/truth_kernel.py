@@ -105,6 +105,15 @@ def move_layers(
 
 
 @compiled
+def pixels_within(middle: float, reach: float, first: int, stop: int) -> range:
+    """Return the pixels from ``first`` to before ``stop`` that lie within reach of a middle."""
+    return range(
+        max(first, int(np.floor(middle - reach - 0.5))),
+        min(stop - 1, int(np.ceil(middle + reach + 0.5))) + 1,
+    )
+
+
+@compiled
 def rasterise(
     first_row: int,
     last_row: int,
@@ -147,14 +156,8 @@ def rasterise(
         x0 = centres_um[p, 0] / step_um + centre_pixel
         y0 = centres_um[p, 1] / step_um + centre_pixel
         begin, end = layer_start[p], layer_start[p + 1]
-        for row in range(
-            max(first_row, int(np.floor(y0 - reach - 0.5))),
-            min(last_row - 1, int(np.ceil(y0 + reach + 0.5))) + 1,
-        ):
-            for column in range(
-                max(0, int(np.floor(x0 - reach - 0.5))),
-                min(n - 1, int(np.ceil(x0 + reach + 0.5))) + 1,
-            ):
+        for row in pixels_within(y0, reach, first_row, last_row):
+            for column in pixels_within(x0, reach, 0, n):
                 if not wanted[row, column]:
                     continue
                 share = 0.0
