@@ -10,7 +10,7 @@ from pydantic import Field
 
 from forward.conditions import ideal_conditions
 from forward.faults import DetectorFaults
-from forward.frame_scan import FrameScanner, one_blas_thread
+from forward.frame_scan import FrameScanner
 from forward.frames import frame_model
 from forward.grains import Grains
 from forward.instrument import TrueInstrument
@@ -19,6 +19,7 @@ from forward.settings import Accuracy, Effects
 from forward.virtual import prepare
 from phantoms.particle import Particle, Shell
 from phantoms.sample import Sample
+from xrdct.compiled import single_threaded_algebra
 from xrdct.instrument import Beam, Detector, Geometry
 from xrdct.scan import Scan
 from xrdct.spec import Spec
@@ -104,7 +105,7 @@ def calibrant_frame(
         model, scan=scan, conditions=ideal_conditions(scan, beam=beam), seed=seed,
         scan_number=_SCAN_NUMBER,
     )  # fmt: skip
-    with one_blas_thread():
+    with single_threaded_algebra():
         return CalibrantFrame(scanner.frame(_MIDDLE), model.known_flat)
 
 

@@ -3,17 +3,17 @@
 Where noise is switched off frames are means, stored as whole numbers of 1/1024 photon, as if the
 exposure had been 1024 times longer and the electronics had not noticed.
 
-Whoever makes frames holds BLAS to one thread (`one_blas_thread`): with several it splits sums
-otherwise, and now and then rounding puts a photon into another pixel.
+Whoever makes frames holds matrix products to one thread
+(:func:`xrdct.compiled.single_threaded_algebra`): with several they split sums otherwise, and now
+and then rounding puts a photon into another pixel.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from forward.conditions import Conditions
 from forward.frames import (
@@ -30,9 +30,6 @@ from xrdct.scan import Scan
 QUIET_COUNTS_PER_PHOTON = 1024
 _LINES_KEPT = 4
 _TRANSMITTED_KEY = 0x7472
-
-one_blas_thread = partial(threadpool_limits, 1, user_api="blas")
-"""To be used in a ``with`` statement around all threads that make frames, or called for good."""
 
 
 class FrameScanner:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from forward.conditions import Conditions, ideal_conditions
 from forward.grain_rings import GrainRings
@@ -22,7 +21,7 @@ from forward.pattern_statistics import PatternStatistics
 from forward.philox import Words, stream_key
 from forward.projection import Expectation, exit_corrected, expected_line
 from forward.virtual import Virtual
-from xrdct.compiled import threaded
+from xrdct.compiled import single_threaded_algebra, threaded
 from xrdct.errors import InputError
 from xrdct.rawfile import RawScan
 from xrdct.scan import Scan
@@ -87,7 +86,7 @@ def simulate_scan(
         if progress is not None:
             progress(done / scan.n_angles)
 
-    with threadpool_limits(1):
+    with single_threaded_algebra():
         threaded(measure, scan.n_angles, workers=workers)
     return RawScan(
         scan=scan,

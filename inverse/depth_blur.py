@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from inverse.depth_voxels import Box, widened
+from inverse.boxes import Box, widened
 from inverse.segment import Particles
 from xrdct.normal import FWHM_PER_SIGMA
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter, zoom
 
+from inverse.boxes import widened
 from inverse.region_settings import Regions
 from inverse.segment import full_amount, separated
 from xrdct.errors import InputError
@@ -124,10 +125,7 @@ def _own_depth_um(labels: NDArray[np.int32], spacing_um: Floats) -> Floats:
     """Return the distance to the surface of the particle; beyond the stack it goes on."""
     depth_um = np.zeros(labels.shape)
     for number, box in enumerate(find_objects(labels), start=1):
-        wide = tuple(
-            slice(max(part.start - 1, 0), min(part.stop + 1, n))
-            for part, n in zip(box, labels.shape, strict=True)
-        )
+        wide = widened(box, by=1, shape=labels.shape)
         own = labels[wide] == number
         if own.all():
             depth_um[wide] = np.inf

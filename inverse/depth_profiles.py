@@ -32,9 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from inverse.boxes import Box
 from inverse.depth_blur import unmixing
 from inverse.depth_voxels import (
-    Box,
     boxes_of,
     inner_voxels,
     particle_means,

@@ -8,27 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, find_objects
 
+from inverse.boxes import Box, widened
 from inverse.segment import Particles
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Box = tuple[slice, slice]
 
 
 def boxes_of(particles: Particles) -> tuple[Box | None, ...]:
     """Return the smallest part of the map that holds each particle; None where no voxel does."""
     boxes = find_objects(particles.label + 1, max_label=particles.whole.size)
     return cast(tuple[Box | None, ...], tuple(boxes))
-
-
-def widened(box: Box, *, by: int, shape: tuple[int, ...]) -> Box:
-    """Return a box with ``by`` voxels more on every side, as far as the map reaches."""
-    rows, columns = (
-        slice(max(part.start - by, 0), min(part.stop + by, n))
-        for part, n in zip(box, shape, strict=True)
-    )
-    return rows, columns
 
 
 def inner_voxels(label: Ints) -> Bools:

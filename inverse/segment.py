@@ -41,6 +41,7 @@ from scipy.ndimage import (
 from skimage.morphology import local_maxima
 from skimage.segmentation import watershed
 
+from inverse.boxes import widened
 from inverse.region_settings import Regions
 from inverse.segment_depth import own_depth
 from inverse.segment_flood import flooded
@@ -191,10 +192,7 @@ def _with_smooth_outlines(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     depth = own_depth(labels)
     reach = int(np.ceil(3.0 * _OUTLINE * _FINER))
     for number, box in enumerate(find_objects(labels), start=1):
-        wide = tuple(
-            slice(max(part.start - reach, 0), min(part.stop + reach, n))
-            for part, n in zip(box, labels.shape, strict=True)
-        )
+        wide = widened(box, by=reach, shape=labels.shape)
         own = labels[wide] == number
         radius = float(np.sqrt(own.sum() / np.pi))
         sigma = min(_OUTLINE * _FINER, _OUTLINE_RADII * radius)

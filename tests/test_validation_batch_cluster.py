@@ -1,9 +1,7 @@
 """Work on a distributed cluster: the outcomes of this machine, also when a worker is killed."""
 
-import logging
 import os
 import signal
-import warnings
 from pathlib import Path
 
 import pytest
@@ -19,18 +17,6 @@ from validation.batch.work import Work
 from xrdct.errors import InputError
 
 distributed = pytest.importorskip("distributed")
-
-
-@pytest.fixture(scope="module")
-def address():
-    """Two workers of one thread on this machine."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of dask's own, about ports
-        cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-        )
-        yield cluster.scheduler_address
-        cluster.close()
 
 
 class DiesOnce:

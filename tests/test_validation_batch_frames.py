@@ -1,17 +1,14 @@
 """Frames made on a distributed cluster: the files of this machine, also when a worker is killed."""
 
-import logging
 import os
 import signal
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from forward.frame_scan import one_blas_thread
 from tests.test_validation_frames import TOML, calibrated, contents
 from validation.batch import frames
 from validation.batch.cluster import Cluster
@@ -19,23 +16,12 @@ from validation.batch.frames import encoded_frames, frame_makers
 from validation.frame_files import write_frames
 from validation.laboratory import laboratory
 from xrdct.bitshuffle import compressed
+from xrdct.compiled import single_threaded_algebra
 from xrdct.errors import InputError
 from xrdct.manifest import Layout
 from xrdct.shards import ShardWriter
 
 distributed = pytest.importorskip("distributed")
-
-
-@pytest.fixture(scope="module")
-def address():
-    """Two workers of one thread on this machine."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of dask's own, about ports
-        cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-        )
-        yield cluster.scheduler_address
-        cluster.close()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +86,7 @@ def test_units_are_encoded_frames_and_an_experiment_is_prepared_once():
     lab = laboratory(experiment)
     scanner = lab.scanner(lab.detector(lab.prepared("frames")), 1)
     frames._scanners.cache_clear()
-    with one_blas_thread():  # which a worker keeps
+    with single_threaded_algebra():  # which a worker keeps
         for places in ([0, 7], [3]):
             chunks = encoded_frames(frames.Source("a", experiment), 1, places)
             assert chunks == [compressed(scanner.frame(place)) for place in places]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forward.frame_scan import FrameScanner, one_blas_thread
+from forward.frame_scan import FrameScanner
 from forward.frames import FrameModel
 from forward.motion import acquisition_order
 from forward.pilatus import LARGEST_COUNT
@@ -25,6 +25,7 @@ from validation.laboratory import Laboratory, laboratory
 from validation.outputs import other_scan_path
 from validation.steps import experiment_hash, known_truth, share_of
 from validation.truthfile import read_truth, write_truth
+from xrdct.compiled import single_threaded_algebra
 from xrdct.errors import InputError
 from xrdct.framefile import FrameScan, read_frame_scan, write_frame_scan
 from xrdct.manifest import Layout, Manifest
@@ -92,7 +93,7 @@ def _write_all(
             instrument=lab.instrument, timing_s={},
         )  # fmt: skip
     model = lab.detector(lab.prepared("frames", workers=workers))
-    with one_blas_thread():
+    with single_threaded_algebra():
         for number in reversed(range(len(names))):  # the main scan last: it marks all as complete
             _write_scan(
                 lab, model, recipe, number, names[number], force=force, workers=workers,

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from forward.frame_scan import one_blas_thread
 from forward.instrument import TrueInstrument
 from forward.simulate import simulate_scan
 from inverse.frame_patterns import calibrated_geometry, integrated_scan
@@ -21,6 +20,7 @@ from validation.experiment import Experiment
 from validation.feasible import check_one_plane
 from validation.laboratory import Laboratory, laboratory
 from validation.truth import Truth, truth_on_grid
+from xrdct.compiled import single_threaded_algebra
 from xrdct.rawfile import RawScan
 from xrdct.scan import Scan
 from xrdct.versions import versions
@@ -111,7 +111,7 @@ def _frame_scans(
     found = []
     for number, scan in enumerate(lab.scans):
         scanner, conditions = lab.scanner(model, number), lab.conditions[number]
-        with one_blas_thread():
+        with single_threaded_algebra():
             counts, variance = integrated_scan(
                 scanner.frame, scan=scan, beam=experiment.beam, detector=experiment.detector,
                 geometry=geometry, recipe=recipe, flat=model.known_flat,

@@ -76,6 +76,7 @@ def threaded(task: Callable[[int, int], None], n_items: int, *, workers: int | N
 def single_threaded_algebra() -> AbstractContextManager[object]:
     """Return a context in which matrix products and factorisations start no threads of their own.
 
+    It begins with the call, and for good where it is not used in a ``with`` statement.
     Inside :func:`threaded` those would compete with ours, and for the small matrices of a fit they
     cost more than they save: many times more on a machine that has something else to do.
     """

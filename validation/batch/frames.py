@@ -16,12 +16,13 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any
 
-from forward.frame_scan import FrameScanner, one_blas_thread
+from forward.frame_scan import FrameScanner
 from validation.batch.cluster import Cluster, told_if_lost
 from validation.batch.work import outcome_key
 from validation.experiment import Experiment
 from validation.laboratory import laboratory
 from xrdct.bitshuffle import compressed
+from xrdct.compiled import single_threaded_algebra
 
 FRAMES_PER_UNIT = 16
 _UNITS_PER_THREAD = 3
@@ -47,7 +48,7 @@ def encoded_frames(source: Source, scan_number: int, places: Sequence[int]) -> l
 
 @lru_cache(maxsize=1)
 def _scanners(source: Source) -> list[FrameScanner]:
-    one_blas_thread()  # for good, as units in several threads come and go
+    single_threaded_algebra()  # for good, as units in several threads come and go
     lab = laboratory(source.experiment)
     model = lab.detector(lab.prepared("frames"))
     return [lab.scanner(model, number) for number in range(len(lab.scans))]
