@@ -63,9 +63,13 @@ def test_scans_are_the_published_ones():
 
 
 def test_planes_of_the_volume_are_where_the_phantom_puts_them():
-    """Truth: :func:`phantoms.operando_electrode.volume_planes`, written independently."""
+    """Truth: 20 planes, 2 µm apart, symmetric about the slice; those of the phantom itself."""
     heights = [volume_plane(n, size=FULL, seed=1).sample.z_um for n in range(N_PLANES)]
     assert heights == pytest.approx([spec.z_um for spec in volume_planes(OperandoElectrode())])
+    assert heights == pytest.approx(np.arange(-19.0, 20.0, 2.0))
+    scan = volume_plane(0, size=FULL, seed=1).scan
+    for field in ("n_offsets", "step_um", "n_angles", "exposure_s"):
+        assert getattr(scan, field) == getattr(SCAN_PRESETS["volume"], field)
 
 
 @pytest.mark.parametrize("size", [FULL, QUICK])

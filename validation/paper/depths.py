@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inverse.depth_blur import blur_sigma_um
 from inverse.depth_profiles import DepthAverages, DepthProfile, depth_profiles
+from validation.paper.particles import label_of
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
@@ -55,11 +56,10 @@ def profiles(each: Slice, number: int, *, sharp: bool = False) -> Profiles:
         blur_um=blur_sigma_um(each.experiment.beam.width_um, step_um=maps.scan.step_um),
     )  # fmt: skip
     particles = each.particles
-    own = particles.label[(each.truth.particle == number) & (particles.label >= 0)]
-    label = int(np.bincount(own).argmax()) if own.size else -1
+    label = label_of(each, number)
     found = depth_profiles(
         maps.a_A, particles=particles, step_um=maps.scan.step_um, esd=maps.a_esd_total_A,
-        settings=chosen, only=(label,) if label >= 0 else (),
+        settings=chosen, only=() if label is None else (label,),
     )  # fmt: skip
     return Profiles(
         recovered=next((profile for profile in found if profile.particle == label), None),

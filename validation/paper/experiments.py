@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from phantoms.operando_electrode import micro_cell
+from phantoms.operando_electrode import micro_cell, volume_planes
 from phantoms.operando_options import OperandoElectrode
 from validation.experiment import Experiment
+from xrdct.scan import SCAN_PRESETS
 
 N_SCANS = 5
 N_PLANES = 20
 _QUICK_PLANES = 4
-PLANE_STEP_UM = 2.0
 REGION_PHASES = ("Li2MnO3", "LiMnO2-rocksalt", "Li0.5Mn2O4")
 """Looked for beside the spinel wherever patterns of many voxels are summed."""
 DEPTH_EDGES_UM = (0.0, 2.0, 4.0, 6.5, 10.0)
@@ -98,14 +98,15 @@ def _micro_cell(*, z_um: float = 0.0) -> dict[str, Any]:
 
 def volume_plane(number: int, *, size: Size, seed: int) -> Experiment:
     """Return a plane, from 0, of the volume taken before the discharge went on (scan 1)."""
-    height_um = PLANE_STEP_UM * (number - 0.5 * (size.planes - 1))
+    volume = SCAN_PRESETS["volume"].model_copy(update={"n_planes": size.planes})
+    height_um = volume_planes(OperandoElectrode(), scan=volume)[number].z_um
     sample = {
         "library": "operando_electrode", "scan": 1, "grain_um": 0.2, "z_um": height_um,
     } | size.electrode  # fmt: skip
     own = (
         {"n_offsets": 51, "n_angles": 50, "step_um": 2.0}
         if size.quick
-        else {"n_offsets": 101, "n_angles": 100, "step_um": 2.0}
+        else {"preset": "volume", "n_planes": 1, "plane_step_um": 0.0}
     )
     return _experiment(
         f"volume, plane {number + 1}",

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from phantoms.discharge import Discharge, protocol
 from phantoms.stoichiometry import x_from_lattice
+from validation.experiment import Experiment
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
 from validation.paper.prepared import Slice
 from validation.paper.style import FONT_PT, SCAN_COLOURS, journal_figure, panel
 from xrdct.crystal import load_crystal
-from xrdct.rawfile import RawScan
 from xrdct.reflections import powder_reflections
 
 Floats = NDArray[np.float64]
@@ -47,9 +47,10 @@ def drawn(study: Study) -> Drawn:
         wspace=0.28,
     )  # fmt: skip
     _protocol(figure.add_subplot(grid[0]), discharge)
-    raws = [each.raw() for each in slices]
-    _patterns(figure.add_subplot(grid[1]), raws)
-    _enlarged(figure.add_subplot(grid[3]), raws)
+    # Of half a gigabyte each, one at a time.
+    counts = [np.asarray(each.raw().counts[0], dtype=float) for each in slices]
+    _patterns(figure.add_subplot(grid[1]), counts, slices[0].experiment)
+    _enlarged(figure.add_subplot(grid[3]), counts, slices[0].experiment)
     return Drawn(figure, _CAPTION, tuple(_claims(discharge, slices)))
 
 
@@ -75,24 +76,24 @@ def _protocol(axes: Axes, discharge: Discharge) -> None:
     current.set_ylabel("current (µA, dashed)", fontsize=FONT_PT, labelpad=-7.0)
 
 
-def _patterns(axes: Axes, raws: Sequence[RawScan]) -> None:
-    two_theta_deg = np.degrees(raws[0].geometry.two_theta_rad)
+def _patterns(axes: Axes, counts: Sequence[Floats], measured: Experiment) -> None:
+    """Draw the first point of every scan, of whose first projection ``counts`` are."""
+    two_theta_deg = np.degrees(measured.geometry.two_theta_rad)
     shown = (two_theta_deg > _SHOWN_DEG[0]) & (two_theta_deg < _SHOWN_DEG[1])
-    height = max(float(raw.counts[0, 0][shown].max()) for raw in raws)
-    for number, raw in enumerate(raws):
-        pattern = np.asarray(raw.counts[0, 0], dtype=float)
+    height = max(float(projection[0, shown].max()) for projection in counts)
+    for number, projection in enumerate(counts):
         axes.plot(
-            two_theta_deg[shown], pattern[shown] / height + 0.55 * number,
+            two_theta_deg[shown], projection[0, shown] / height + 0.55 * number,
             color=SCAN_COLOURS[number], linewidth=0.6,
         )  # fmt: skip
         axes.text(_BEYOND_DEG, 0.55 * number, f"slice {number + 1}", fontsize=FONT_PT - 1.0)
     for place, (name, label) in enumerate((("LiMn2O4", "LiMn₂O₄"), ("Al", "Al"))):
         low = -0.22 - 0.2 * place
         lines = powder_reflections(
-            load_crystal(name), energy_keV=raws[0].beam.energy_keV,
+            load_crystal(name), energy_keV=measured.beam.energy_keV,
             two_theta_max_rad=float(np.radians(_SHOWN_DEG[1])),
         )  # fmt: skip
-        sines = 0.5 * raws[0].beam.wavelength_A / lines.d_A
+        sines = 0.5 * measured.beam.wavelength_A / lines.d_A
         positions = np.degrees(2.0 * np.arcsin(sines))
         strong = lines.multiplicity * lines.f_squared_e2 / sines
         kept = (strong > 0.01 * strong.max()) & (positions > _SHOWN_DEG[0])
@@ -103,14 +104,14 @@ def _patterns(axes: Axes, raws: Sequence[RawScan]) -> None:
     panel(axes, "g", "counts, offset", x="2θ (°)")
 
 
-def _enlarged(axes: Axes, raws: Sequence[RawScan]) -> None:
+def _enlarged(axes: Axes, counts: Sequence[Floats], measured: Experiment) -> None:
     """Draw the (400) line, averaged over one projection, which moves with lithiation."""
-    two_theta_deg = np.degrees(raws[0].geometry.two_theta_rad)
-    wavelength_A = raws[0].beam.wavelength_A
+    two_theta_deg = np.degrees(measured.geometry.two_theta_rad)
+    wavelength_A = measured.beam.wavelength_A
     ends_deg = [np.degrees(2.0 * np.arcsin(2.0 * wavelength_A / a_A)) for a_A in (8.42, 8.01)]
     shown = (two_theta_deg > ends_deg[0]) & (two_theta_deg < ends_deg[1])
-    for number, raw in enumerate(raws):
-        pattern = np.asarray(raw.counts[0], dtype=float).mean(axis=0)[shown]
+    for number, projection in enumerate(counts):
+        pattern = projection.mean(axis=0)[shown]
         pattern -= pattern.min()
         axes.plot(
             two_theta_deg[shown], pattern / pattern.max() + 0.55 * number,

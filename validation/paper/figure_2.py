@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import FigureBase
 
-from validation.metrics import lattice_metrics
+from validation.metrics import lattice_metrics, scored_voxels
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
-from validation.paper.histograms import EDGES_A, FORBIDDEN_A, counts, occupants
+from validation.paper.histograms import EDGES_A, draw_histograms, occupants
 from validation.paper.prepared import Slice
 from validation.paper.style import (
     ERROR_COLOURS,
     FONT_PT,
-    RECOVERED_COLOUR,
-    TRUE_COLOUR,
     colour_bar,
     journal_figure,
     map_panel,
     panel,
     parts,
-    shade_windows,
 )
 
 _LIMITS_A = (8.04, 8.25)
 _ERROR_MA = 5.0
 _PUBLISHED_ERROR_MA = 1.5
-_START_A = 8.07
 
 
 def drawn(study: Study) -> Drawn:
@@ -36,9 +33,10 @@ def drawn(study: Study) -> Drawn:
     slices, planes = study.all_operando(), study.planes()
     figure = journal_figure(7.4)
     upper, lower = parts(figure, 2, 1, height_ratios=(5.3, 2.1))
-    _maps(upper, slices, planes)
+    errors = [lattice_metrics(each.maps, each.truth)["interior"] for each in slices]
+    _maps(upper, slices, planes, errors)
     _histograms(lower, slices)
-    return Drawn(figure, _CAPTION, tuple(_claims(slices)))
+    return Drawn(figure, _CAPTION, tuple(_claims(slices, errors)))
 
 
 _CAPTION = (
@@ -52,7 +50,12 @@ _CAPTION = (
 )
 
 
-def _maps(figure: FigureBase, slices: Sequence[Slice], planes: Sequence[Slice]) -> None:
+def _maps(
+    figure: FigureBase,
+    slices: Sequence[Slice],
+    planes: Sequence[Slice],
+    figures: Sequence[Mapping[str, Any]],
+) -> None:
     axes = figure.subplots(
         4, len(slices),
         gridspec_kw={
@@ -74,11 +77,10 @@ def _maps(figure: FigureBase, slices: Sequence[Slice], planes: Sequence[Slice]) 
             "a" if column == 0 else "",
             f"volume, z = {height_um:+.0f} µm".replace("-", "−"),
         )
-    for column, each in enumerate(slices):
+    for column, (each, told) in enumerate(zip(slices, figures, strict=True)):
         maps, truth = each.maps, each.truth
-        error_mA = np.where(
-            truth.interior & ~truth.two_lattices, 1e3 * (maps.a_A - truth.a_A), np.nan
-        )
+        scored = scored_voxels(truth, truth.interior)
+        error_mA = np.where(scored, 1e3 * (maps.a_A - truth.a_A), np.nan)
         map_panel(
             axes[1, column], maps.a_A, step_um=step_um, limits=_LIMITS_A,
             bar_um=50.0 if column == 0 else None,
@@ -89,7 +91,6 @@ def _maps(figure: FigureBase, slices: Sequence[Slice], planes: Sequence[Slice]) 
             colours=ERROR_COLOURS,
         )  # fmt: skip
         panel(axes[1, column], "", f"slice {column + 1}")
-        told = lattice_metrics(maps, truth)["interior"]
         if "rms_A" in told:
             words = f"RMS {1e3 * told['rms_A']:.1f}, bias {1e3 * told['bias_A']:+.1f} mÅ"
             axes[3, column].set_xlabel(
@@ -110,15 +111,7 @@ def _histograms(figure: FigureBase, slices: Sequence[Slice]) -> None:
         gridspec_kw={"left": 0.07, "right": 0.985, "top": 0.86, "bottom": 0.2, "wspace": 0.07},
     )  # fmt: skip
     for column, each in enumerate(slices):
-        shade_windows(axes[column], [FORBIDDEN_A])
-        axes[column].stairs(
-            1e2 * counts(each.true_a_A), EDGES_A, fill=True, color=TRUE_COLOUR, alpha=0.55,
-            label="true",
-        )  # fmt: skip
-        axes[column].stairs(
-            1e2 * counts(each.maps.a_A), EDGES_A, color=RECOVERED_COLOUR, linewidth=1.0,
-            label="recovered",
-        )  # fmt: skip
+        draw_histograms(axes[column], each.maps.a_A, each.true_a_A)
         axes[column].set_xlim(EDGES_A[0], EDGES_A[-1])
         axes[column].set_xticks([8.05, 8.15, 8.25])
         panel(
@@ -128,9 +121,8 @@ def _histograms(figure: FigureBase, slices: Sequence[Slice]) -> None:
     axes[0].legend(fontsize=FONT_PT - 1.0, frameon=False, loc="upper right")
 
 
-def _claims(slices: Sequence[Slice]) -> list[Claim]:
+def _claims(slices: Sequence[Slice], errors: Sequence[Mapping[str, Any]]) -> list[Claim]:
     first = slices[0]
-    errors = [lattice_metrics(each.maps, each.truth)["interior"] for each in slices]
     found = [
         occupants(each.maps.a_A, each.true_a_A, two_lattices=each.truth.two_lattices)
         for each in slices

@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
-from validation.paper.histograms import EDGES_A, FORBIDDEN_A, counts
+from validation.paper.histograms import EDGES_A, draw_histograms
 from validation.paper.particles import NAMES, Found, found_particle
 from validation.paper.prepared import Slice
 from validation.paper.style import (
     FONT_PT,
-    RECOVERED_COLOUR,
-    TRUE_COLOUR,
     colour_bar,
     journal_figure,
     map_panel,
     panel,
     parts,
-    shade_windows,
 )
 from validation.segmentation_metrics import score_against_circles, sections_of
 
@@ -97,15 +94,7 @@ def _histograms(
     for row, of_particle in enumerate(found):
         for column, (each, particle) in enumerate(zip(slices, of_particle, strict=True)):
             place = axes[row, column]
-            shade_windows(place, [FORBIDDEN_A])
-            place.stairs(
-                1e2 * counts(each.true_a_A[particle.true]), EDGES_A, fill=True,
-                color=TRUE_COLOUR, alpha=0.55, label="true",
-            )  # fmt: skip
-            place.stairs(
-                1e2 * counts(each.maps.a_A[particle.recovered]), EDGES_A,
-                color=RECOVERED_COLOUR, linewidth=1.0, label="recovered",
-            )  # fmt: skip
+            draw_histograms(place, each.maps.a_A[particle.recovered], each.true_a_A[particle.true])
             place.set_xlim(EDGES_A[0], EDGES_A[-1])
             place.set_xticks([8.05, 8.15, 8.25])
             letter = ("b", "c")[row] if column == 0 else ""

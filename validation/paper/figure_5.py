@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,14 +14,14 @@ from validation.paper.drawing import Drawn, Study
 from validation.paper.experiments import DEPTH_EDGES_UM
 from validation.paper.fractions import N_DEPTHS, DepthFractions, depth_fractions
 from validation.paper.particles import NAMES, found_particle
-from validation.paper.patterns import mean_patterns
+from validation.paper.patterns import depth_patterns
 from validation.paper.phases import (
     LEAST_NEEDED,
     PHASE_COLOURS,
-    PHASE_HATCHES,
     PHASE_WORDS,
     needed_percent,
     offsets,
+    phase_handles,
     stacked_bar,
 )
 from validation.paper.prepared import Slice
@@ -58,11 +58,19 @@ def drawn(study: Study) -> Drawn:
     first = next(iter(slices.values()))
     figure = journal_figure(6.6)
     claims: list[Claim] = []
-    upper, lower = parts(figure, 2, 1)
-    for number, part in enumerate((upper, lower)):
-        ways = [[depth_fractions(each, number) for each in way] for way in slices.values()]
+    of_both = [
+        [[depth_fractions(each, number) for each in way] for way in slices.values()]
+        for number in range(len(NAMES))
+    ]
+    patterns = {
+        slice_number: depth_patterns(
+            first[slice_number], [ways[0][slice_number].label for ways in of_both]
+        )
+        for slice_number in (0, -1)
+    }
+    for number, (part, ways) in enumerate(zip(parts(figure, 2, 1), of_both, strict=True)):
         left, right = parts(part, 1, 2, width_ratios=(1.0, 1.55), wspace=0.0)
-        _depths(left, (first[0], first[-1]), number, (ways[0][0], ways[0][-1]))
+        _depths(left, first[-1], ways[0][-1], number, [patterns[k][number] for k in (0, -1)])
         _bars(right, number, ways, tuple(slices))
         for words, found in zip(slices, ways, strict=True):
             claims += _claims(number, found, words)
@@ -71,31 +79,30 @@ def drawn(study: Study) -> Drawn:
 
 
 def _depths(
-    figure: FigureBase, slices: Sequence[Slice], number: int, found: Sequence[DepthFractions]
+    figure: FigureBase,
+    last: Slice,
+    found: DepthFractions,
+    number: int,
+    patterns: Sequence[Mapping[int, Floats]],
 ) -> None:
     grid = figure.add_gridspec(
         2, 1, height_ratios=(1.0, 1.5), left=0.1, right=0.97, top=0.92, bottom=0.13, hspace=0.24
     )
-    last = slices[-1]
     axes = figure.add_subplot(grid[0])
     box = found_particle(last, number).box
-    shown = np.where(found[-1].label >= 0, found[-1].label, np.nan)[box]
+    shown = np.where(found.label >= 0, found.label, np.nan)[box]
     map_panel(
         axes, shown, step_um=last.maps.scan.step_um, limits=(-0.5, N_DEPTHS + 0.5), bar_um=5.0
     )
     panel(axes, "ac"[number], NAMES[number])
     axes = figure.add_subplot(grid[1])
-    for each, fractions, width in zip(slices, found, (0.5, 1.0), strict=True):
-        two_theta_deg = np.degrees(each.raw().geometry.two_theta_rad)
-        kept = (two_theta_deg > _SHOWN_DEG[0]) & (two_theta_deg < _SHOWN_DEG[1])
-        there = np.unique(fractions.label[fractions.label >= 0])
-        if there.size == 0:
-            continue
-        patterns = mean_patterns(each, fractions.label).values[:, kept]
-        for depth, pattern in zip(there, patterns, strict=True):
-            height = float(np.nanmax(pattern))
+    two_theta_deg = np.degrees(last.experiment.geometry.two_theta_rad)
+    kept = (two_theta_deg > _SHOWN_DEG[0]) & (two_theta_deg < _SHOWN_DEG[1])
+    for of_slice, width in zip(patterns, (0.5, 1.0), strict=True):
+        for depth, pattern in of_slice.items():
+            height = float(np.nanmax(pattern[kept]))
             axes.plot(
-                two_theta_deg[kept], pattern / height + 0.7 * (N_DEPTHS - 1 - depth),
+                two_theta_deg[kept], pattern[kept] / height + 0.7 * (N_DEPTHS - 1 - depth),
                 color=DEPTH_COLOURS[depth], linewidth=width,
             )  # fmt: skip
     for depth in range(N_DEPTHS):
@@ -139,13 +146,7 @@ def _bars(
 
 
 def _legend(figure: FigureBase, axes: Axes, ways: Sequence[str]) -> None:
-    handles = [
-        axes.bar(
-            1, 0.0, color=colour, hatch=PHASE_HATCHES[phase], edgecolor="black", linewidth=0.3,
-            label=PHASE_WORDS[phase],
-        )
-        for phase, colour in PHASE_COLOURS.items()
-    ]  # fmt: skip
+    handles = phase_handles(axes, tuple(PHASE_COLOURS))
     figure.legend(
         handles=handles, fontsize=FONT_PT - 0.5, frameon=False, ncols=3, loc="upper center",
         bbox_to_anchor=(0.54, 1.0),

@@ -13,33 +13,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from numpy.typing import NDArray
 
-from inverse.chain import prepared_sinogram
 from inverse.lattice_regions import LatticeRegions, lattice_regions
 from inverse.region_analysis import RegionAnalysis, analyse_regions
 from validation.metrics import true_fractions_by_label
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
-from validation.paper.histograms import EDGES_A, FORBIDDEN_A, counts, occupants
+from validation.paper.histograms import draw_histograms, occupants
 from validation.paper.phases import (
-    PHASE_COLOURS,
-    PHASE_HATCHES,
     PHASE_WORDS,
     needed_percent,
     offsets,
+    phase_handles,
     stacked_bar,
 )
 from validation.paper.prepared import Slice
 from validation.paper.style import (
     FONT_PT,
-    RECOVERED_COLOUR,
     SCAN_COLOURS,
-    TRUE_COLOUR,
     colour_bar,
     journal_figure,
     map_panel,
     panel,
     parts,
-    shade_windows,
 )
 
 Floats = NDArray[np.float64]
@@ -90,13 +85,9 @@ def drawn(study: Study) -> Drawn:
 def _analysed(each: Slice) -> _Way:
     maps = each.maps
     regions = lattice_regions(maps.a_A, amount=maps.volume_fraction)
-    raw, recipe = each.raw(), maps.recipe
     contents = analyse_regions(
-        raw, label=regions.label, recipe=recipe, shared=maps.shared,
-        sinogram=prepared_sinogram(
-            raw, others=each.others(), recipe=recipe, workers=each.workers
-        ),
-        a_A=maps.a_A, a_esd_A=maps.a_esd_total_A, workers=each.workers,
+        each.raw(), label=regions.label, recipe=maps.recipe, shared=maps.shared,
+        others=each.others(), a_A=maps.a_A, a_esd_A=maps.a_esd_total_A, workers=each.workers,
     )  # fmt: skip
     label = _true_label(each, regions)
     true = true_fractions_by_label(
@@ -129,12 +120,7 @@ def _maps(figure: FigureBase, way: _Way) -> None:
         panel(axes, "b" if column == 0 else "", words)
     colour_bar(figure, image, "a (Å)", place=figure.add_subplot(grid[2]), beyond=True)
     axes = figure.add_subplot(grid[4])
-    shade_windows(axes, [FORBIDDEN_A])
-    axes.stairs(
-        1e2 * counts(way.each.true_a_A), EDGES_A, fill=True, color=TRUE_COLOUR, alpha=0.55,
-        label="true",
-    )  # fmt: skip
-    axes.stairs(1e2 * counts(maps.a_A), EDGES_A, color=RECOVERED_COLOUR, label="recovered")
+    draw_histograms(axes, maps.a_A, way.each.true_a_A)
     for edge_A in way.regions.edges_A[1:, 0]:
         axes.axvline(edge_A, color="black", linewidth=0.8, linestyle="--")
     axes.legend(fontsize=FONT_PT - 1.0, frameon=False, loc="upper right")
@@ -157,19 +143,13 @@ def _contents(figure: FigureBase, ways: Sequence[_Way]) -> None:
         stacked_bar(axes, of_truth, ways[0].contents.phases, 1e2 * ways[0].true[region])
     axes.axhline(0.0, color="black", linewidth=0.5)
     axes.set_xticks(range(len(_NAMES)), _NAMES)
-    handles = [
-        axes.bar(
-            0, 0.0, color=colour, label=PHASE_WORDS[phase], hatch=PHASE_HATCHES[phase],
-            edgecolor="black", linewidth=0.3,
-        )
-        for phase, colour in PHASE_COLOURS.items() if phase in ways[0].contents.phases
-    ]  # fmt: skip
+    handles = phase_handles(axes, ways[0].contents.phases)
     axes.legend(handles=handles, fontsize=FONT_PT - 0.5, frameon=False, loc="upper right")
     panel(axes, "d", "bars: recovered, true (pale)", y="weight fraction (%)")
 
 
 def _patterns(axes: Axes, way: _Way) -> None:
-    two_theta_deg = np.degrees(way.each.raw().geometry.two_theta_rad)
+    two_theta_deg = np.degrees(way.each.experiment.geometry.two_theta_rad)
     kept = (two_theta_deg > _SHOWN_DEG[0]) & (two_theta_deg < _SHOWN_DEG[1])
     for region, pattern in enumerate(way.contents.patterns.values[:, kept]):
         axes.plot(

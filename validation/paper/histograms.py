@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from validation.figures_profiles import TWO_PHASE_WINDOWS_A
+from validation.paper.style import RECOVERED_COLOUR, TRUE_COLOUR, shade_windows
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -68,3 +70,15 @@ def counts(values_A: Floats) -> Floats:
     """Return the share of the voxels that have a value in every bin of `EDGES_A`."""
     chosen = values_A[np.isfinite(values_A)]
     return np.asarray(np.histogram(chosen, EDGES_A)[0] / max(1, chosen.size))
+
+
+def draw_histograms(axes: Axes, recovered_A: Floats, true_A: Floats) -> None:
+    """Draw both histograms in percent of voxels, with the window shaded."""
+    shade_windows(axes, [FORBIDDEN_A])
+    axes.stairs(
+        1e2 * counts(true_A), EDGES_A, fill=True, color=TRUE_COLOUR, alpha=0.55, label="true"
+    )
+    axes.stairs(
+        1e2 * counts(recovered_A), EDGES_A, color=RECOVERED_COLOUR, linewidth=1.0,
+        label="recovered",
+    )  # fmt: skip

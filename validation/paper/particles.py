@@ -33,17 +33,23 @@ class Found:
     """The square about it, the same size for both, as far as the maps reach."""
 
 
+def label_of(each: Slice, number: int) -> int | None:
+    """Return the particle of the maps that covers most of particle ``number``; None for none."""
+    own = each.particles.label[each.truth.particle == number]
+    own = own[own >= 0]
+    return int(np.bincount(own).argmax()) if own.size else None
+
+
 def found_particle(each: Slice, number: int) -> Found:
     """Return particle ``number``, 0 or 1, of a slice of the operando electrode."""
     particles = each.particles
-    true = each.truth.particle == number
-    labels = particles.label[true & (particles.label >= 0)]
-    label = int(np.bincount(labels).argmax()) if labels.size else -2
+    true, label = each.truth.particle == number, label_of(each, number)
+    recovered = np.zeros(true.shape, bool) if label is None else particles.label == label
     return Found(
         number=number,
-        recovered=particles.label == label,
+        recovered=recovered,
         true=true,
-        depth_um=np.where(particles.label == label, particles.depth_um, np.nan),
+        depth_um=np.where(recovered, particles.depth_um, np.nan),
         box=_box(true, half=round(_HALF_FIELD_UM / each.maps.scan.step_um)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,4 +38,23 @@ def mean_patterns(each: Slice, label: Ints) -> RegionPatterns:
     buffer = io.BytesIO()
     np.savez(buffer, **{name: getattr(found, name) for name in _FIELDS})
     write_safely(path, buffer.getvalue())
+    return found
+
+
+def depth_patterns(each: Slice, labels: Sequence[Ints]) -> list[dict[int, Floats]]:
+    """Return the patterns of the depths of several particles, for each by the depth's number.
+
+    ``labels`` are the depths, from 0, of each particle's voxels, (y, x), −1 elsewhere. All come
+    from the same rays, which are prepared once.
+    """
+    stride = 1 + max(int(label.max(initial=-1)) for label in labels)
+    together = np.full(labels[0].shape, -1, np.int64)
+    for k, label in enumerate(labels):
+        together[label >= 0] = k * stride + label[label >= 0]
+    found: list[dict[int, Floats]] = [{} for _ in labels]
+    numbers = np.unique(together[together >= 0])
+    if numbers.size:
+        patterns = mean_patterns(each, together).values
+        for number, pattern in zip(numbers.tolist(), patterns, strict=True):
+            found[number // stride][number % stride] = pattern
     return found

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from numpy.typing import NDArray
 
 from validation.paper.style import FONT_PT
@@ -34,6 +35,17 @@ def needed_percent(amount: float) -> float:
 def offsets(n_bars: int) -> Floats:
     """Return where bars of one group stand beside its middle."""
     return np.asarray(_BAR_STEP * (np.arange(n_bars) - 0.5 * (n_bars - 1)))
+
+
+def phase_handles(axes: Axes, phases: Sequence[str]) -> list[BarContainer]:
+    """Return what a legend shows of those of the phases that are drawn."""
+    return [
+        axes.bar(
+            1, 0.0, color=colour, hatch=PHASE_HATCHES[phase], edgecolor="black", linewidth=0.3,
+            label=PHASE_WORDS[phase],
+        )
+        for phase, colour in PHASE_COLOURS.items() if phase in phases
+    ]  # fmt: skip
 
 
 def stacked_bar(
