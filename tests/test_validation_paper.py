@@ -104,7 +104,8 @@ def test_tables_hold_every_claim():
     assert rows[0] == list(HEADINGS)
     assert [row[-2] for row in rows[1:]] == ["yes", "no"]
     assert rows[2][-1] == "with, a comma"
-    assert as_markdown([GOOD, BAD]).count("\n") == 4
+    rows = [row for row in as_markdown([GOOD, BAD]).splitlines() if row.startswith("| ")]
+    assert len(rows) == 3
     again = from_table(json.loads(as_json([GOOD, BAD], figure=2))["claims"])
     assert [claim.told() for claim in again] == [GOOD.told(), BAD.told()]
 

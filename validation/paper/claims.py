@@ -15,10 +15,26 @@ from typing import Any, Literal
 
 import numpy as np
 
-Verdict = Literal["yes", "no", "cannot tell", "not found"]
+Verdict = Literal["yes", "no", "cannot tell", "not found", "not in the sample"]
+Kind = Literal["amount", "above", "below"]
 HEADINGS = (
-    "figure", "claim", "published", "recovered", "truth", "error", "needed", "supported", "note",
+    "figure", "claim", "published", "recovered", "truth", "error", "supported if", "supported",
+    "note",
 )  # fmt: skip
+RULES = (
+    "An amount is supported (yes) if the error is no larger than what the row allows. It cannot be "
+    "told if twice the standard uncertainty is larger than that and holds the error. Otherwise "
+    "the answer is no.",
+    "That something is above (below) a limit is supported if it is so in the sample, by more than "
+    "what the row calls noticeable, and recovered with three standard uncertainties. If it is so "
+    "in the sample but not recovered, it cannot be told where three standard uncertainties hold "
+    "the error, and the answer is no where they do not. What is recovered though it is not so in "
+    "the sample is a no. What is neither in the sample nor recovered has not been tested.",
+    "What has no value is not found.",
+)
+"""How verdicts come about, in words."""
+_SEEN, _UNSURE = 3.0, 2.0
+"""Standard uncertainties by which something is beyond a limit, and that an amount is known to."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +48,16 @@ class Claim:
     recovered: float
     truth: float
     needed: float
-    """Largest error with which the claim still stands."""
+    """Of an amount, the largest error with which the claim still stands; of what is above or below
+    a limit, how far beyond it the truth must be to be so noticeably."""
     unit: str = ""
     esd: float = float("nan")
     """Standard uncertainty of what was recovered; NaN where none is stated."""
     note: str = ""
     digits: int = 2
+    kind: Kind = "amount"
+    """Whether the study states an amount, or that it is above or below a limit."""
+    limit: float = 0.0
 
     @property
     def error(self) -> float:
@@ -46,32 +66,50 @@ class Claim:
 
     @property
     def supported(self) -> Verdict:
-        """Whether the method is good enough for the claim.
+        """Whether the method is good enough for the claim, by `RULES`.
 
-        It *cannot tell* where its own uncertainty, twice the esd, is larger than what the claim
-        needs, and holds the error: a hit is then luck, and a miss no surprise.
+        An amount that *cannot be told* but agrees is luck, and a miss no surprise.
         """
-        error = abs(self.error)
-        if not np.isfinite(error):
+        if not np.isfinite(self.error):
             return "not found"
-        unsure = np.isfinite(self.esd) and 2.0 * self.esd > self.needed
-        if unsure and error <= max(self.needed, 2.0 * self.esd):
+        return self._amount() if self.kind == "amount" else self._beyond()
+
+    def _amount(self) -> Verdict:
+        error = abs(self.error)
+        unsure = np.isfinite(self.esd) and _UNSURE * self.esd > self.needed
+        if unsure and error <= max(self.needed, _UNSURE * self.esd):
             return "cannot tell"
         return "yes" if error <= self.needed else "no"
 
+    def _beyond(self) -> Verdict:
+        sign = 1.0 if self.kind == "above" else -1.0
+        there = sign * (self.truth - self.limit) > self.needed
+        if not np.isfinite(self.esd):
+            return "cannot tell"
+        if sign * (self.recovered - self.limit) > _SEEN * self.esd:
+            return "yes" if there else "no"
+        if not there:
+            return "not in the sample"
+        return "cannot tell" if abs(self.error) <= _SEEN * self.esd else "no"
+
     def told(self) -> tuple[str, ...]:
         """Return the row of the table."""
-
-        def number(value: float, sign: str = "") -> str:
-            return f"{value:{sign}.{self.digits}f}" if np.isfinite(value) else "–"
-
-        esd = f" ± {number(self.esd)}" if np.isfinite(self.esd) else ""
+        esd = f" ± {self._number(self.esd)}" if np.isfinite(self.esd) else ""
         unit = f" {self.unit}" if self.unit else ""
         return (
-            self.figure, self.claim, self.published, f"{number(self.recovered)}{esd}{unit}",
-            f"{number(self.truth)}{unit}", f"{number(self.error, '+')}{unit}",
-            f"{number(self.needed)}{unit}", self.supported, self.note,
+            self.figure, self.claim, self.published, f"{self._number(self.recovered)}{esd}{unit}",
+            f"{self._number(self.truth)}{unit}", f"{self._number(self.error, '+')}{unit}",
+            self._rule(unit), self.supported, self.note,
         )  # fmt: skip
+
+    def _number(self, value: float, sign: str = "") -> str:
+        return f"{value:{sign}.{self.digits}f}" if np.isfinite(value) else "–"
+
+    def _rule(self, unit: str) -> str:
+        if self.kind == "amount":
+            return f"within {self._number(self.needed)}{unit}"
+        noticeable = f", noticeable from {self._number(self.needed)}" if self.needed else ""
+        return f"{self.kind} {self._number(self.limit)}{unit} by 3 esd{noticeable}"
 
 
 def as_csv(claims: Iterable[Claim]) -> bytes:
@@ -84,9 +122,11 @@ def as_csv(claims: Iterable[Claim]) -> bytes:
 
 
 def as_markdown(claims: Iterable[Claim]) -> str:
-    """Return the table in Markdown."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
-    lines += ["| " + " | ".join(claim.told()) + " |" for claim in claims]
+    """Return the rules of the verdicts, and the table, in Markdown."""
+    lines = [f"- {rule}" for rule in RULES]
+    lines += ["", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    rows = ([cell.replace("|", "\\|") for cell in claim.told()] for claim in claims)
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -17,17 +17,15 @@ from validation.experiment import Experiment
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
 from validation.paper.prepared import Slice
-from validation.paper.style import FONT_PT, SCAN_COLOURS, journal_figure, panel
-from xrdct.crystal import load_crystal
-from xrdct.reflections import powder_reflections
+from validation.paper.style import FONT_PT, SCAN_COLOURS, SCAN_MARKERS, journal_figure, panel
+from validation.paper.ticks import Row, draw_rows, label_heights
 
 Floats = NDArray[np.float64]
 
 _S_PER_H = 3600.0
 _SHOWN_DEG = (2.5, 12.6)
-_BEYOND_DEG = 12.7
-_TEXT_DEG = 3.6
-"""Where no line is."""
+_ABOVE = 1.05
+"""Between patterns, of which the highest is 1 high."""
 _CAPTION = (
     "f: open-circuit voltage and current of the simulated discharge, by charge counting; numbered, "
     "the scans. g: the pattern of the first point of each scan, as it was counted (one exposure of "
@@ -43,14 +41,14 @@ def drawn(study: Study) -> Drawn:
     slices = study.all_operando()
     figure = journal_figure(3.1)
     grid = figure.add_gridspec(
-        1, 4, width_ratios=(1.0, 1.35, 0.06, 0.55), left=0.065, right=0.985, top=0.9, bottom=0.14,
-        wspace=0.28,
+        1, 5, width_ratios=(1.0, 0.14, 1.35, 0.01, 0.55), left=0.065, right=0.985, top=0.9,
+        bottom=0.14, wspace=0.22,
     )  # fmt: skip
     _protocol(figure.add_subplot(grid[0]), discharge)
     # Of half a gigabyte each, one at a time.
     counts = [np.asarray(each.raw().counts[0], dtype=float) for each in slices]
-    _patterns(figure.add_subplot(grid[1]), counts, slices[0].experiment)
-    _enlarged(figure.add_subplot(grid[3]), counts, slices[0].experiment)
+    _patterns(figure.add_subplot(grid[2]), counts, slices[0].experiment)
+    _enlarged(figure.add_subplot(grid[4]), counts, slices[0].experiment)
     return Drawn(figure, _CAPTION, tuple(_claims(discharge, slices)))
 
 
@@ -83,25 +81,19 @@ def _patterns(axes: Axes, counts: Sequence[Floats], measured: Experiment) -> Non
     height = max(float(projection[0, shown].max()) for projection in counts)
     for number, projection in enumerate(counts):
         axes.plot(
-            two_theta_deg[shown], projection[0, shown] / height + 0.55 * number,
-            color=SCAN_COLOURS[number], linewidth=0.6,
+            two_theta_deg[shown], projection[0, shown] / height + _ABOVE * number,
+            color=SCAN_COLOURS[number], linewidth=0.7,
         )  # fmt: skip
-        axes.text(_BEYOND_DEG, 0.55 * number, f"slice {number + 1}", fontsize=FONT_PT - 1.0)
-    for place, (name, label) in enumerate((("LiMn2O4", "LiMn₂O₄"), ("Al", "Al"))):
-        low = -0.22 - 0.2 * place
-        lines = powder_reflections(
-            load_crystal(name), energy_keV=measured.beam.energy_keV,
-            two_theta_max_rad=float(np.radians(_SHOWN_DEG[1])),
-        )  # fmt: skip
-        sines = 0.5 * measured.beam.wavelength_A / lines.d_A
-        positions = np.degrees(2.0 * np.arcsin(sines))
-        strong = lines.multiplicity * lines.f_squared_e2 / sines
-        kept = (strong > 0.01 * strong.max()) & (positions > _SHOWN_DEG[0])
-        axes.vlines(positions[kept], low, low + 0.13, color="0.3", linewidth=0.8)
-        axes.text(_TEXT_DEG, low, label, fontsize=FONT_PT - 1.0, va="bottom")
+    rows = (Row("LiMn2O4", "LiMn₂O₄"), Row("Al", "Al"))
+    middles = draw_rows(
+        axes, rows, measured=measured, shown_deg=_SHOWN_DEG, below=-0.22, row_height=0.32
+    )
+    heights = [_ABOVE * number for number in range(len(counts))]
+    words = [f"slice {number + 1}" for number in range(len(counts))]
+    label_heights(axes, heights + middles, words + [row.label for row in rows])
     axes.set_xlim(*_SHOWN_DEG)
-    axes.set_yticks([])
     panel(axes, "g", "counts, offset", x="2θ (°)")
+    axes.tick_params(axis="y", labelsize=FONT_PT - 1.0, length=0.0)
 
 
 def _enlarged(axes: Axes, counts: Sequence[Floats], measured: Experiment) -> None:
@@ -114,11 +106,16 @@ def _enlarged(axes: Axes, counts: Sequence[Floats], measured: Experiment) -> Non
         pattern = projection.mean(axis=0)[shown]
         pattern -= pattern.min()
         axes.plot(
-            two_theta_deg[shown], pattern / pattern.max() + 0.55 * number,
-            color=SCAN_COLOURS[number], linewidth=0.9, marker=".", markersize=2.5,
+            two_theta_deg[shown], pattern / pattern.max() + _ABOVE * number,
+            color=SCAN_COLOURS[number], linewidth=0.9, marker=SCAN_MARKERS[number], markersize=2.0,
         )  # fmt: skip
-    axes.set_yticks([])
+    middle = draw_rows(
+        axes, [Row("LiMnO2-rocksalt", "rock\nsalt")], measured=measured,
+        shown_deg=(ends_deg[0], ends_deg[1]), below=-0.12, row_height=0.3,
+    )  # fmt: skip
+    label_heights(axes, middle, ["rock\nsalt"])
     panel(axes, "", "(400), one projection", x="2θ (°)")
+    axes.tick_params(axis="y", labelsize=FONT_PT - 1.0, length=0.0)
 
 
 def _claims(discharge: Discharge, slices: Sequence[Slice]) -> list[Claim]:

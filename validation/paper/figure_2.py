@@ -8,117 +8,81 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import FigureBase
 
-from validation.metrics import lattice_metrics, scored_voxels
+from validation.metrics import lattice_metrics
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
-from validation.paper.histograms import EDGES_A, draw_histograms, occupants
+from validation.paper.figure_2_maps import draw_slices, draw_volume, planes_shown
+from validation.paper.histograms import draw_histograms, occupants
 from validation.paper.prepared import Slice
-from validation.paper.style import (
-    ERROR_COLOURS,
-    FONT_PT,
-    colour_bar,
-    journal_figure,
-    map_panel,
-    panel,
-    parts,
+from validation.paper.residuals import (
+    Residuals,
+    draw_error_histogram,
+    draw_z_histogram,
+    interior_residuals,
 )
+from validation.paper.style import FONT_PT, journal_figure, panel, parts
 
-_LIMITS_A = (8.04, 8.25)
-_ERROR_MA = 5.0
 _PUBLISHED_ERROR_MA = 1.5
 
 
 def drawn(study: Study) -> Drawn:
-    """Return figure 2: the volume, five slices with truth and error, five histograms."""
+    """Return figure 2: the volume and five slices with truth and errors, and histograms."""
     slices, planes = study.all_operando(), study.planes()
-    figure = journal_figure(7.4)
-    upper, lower = parts(figure, 2, 1, height_ratios=(5.3, 2.1))
-    errors = [lattice_metrics(each.maps, each.truth)["interior"] for each in slices]
-    _maps(upper, slices, planes, errors)
-    _histograms(lower, slices)
-    return Drawn(figure, _CAPTION, tuple(_claims(slices, errors)))
+    metrics = [lattice_metrics(each.maps, each.truth)["interior"] for each in slices]
+    errors = [interior_residuals(each) for each in slices]
+    figure = journal_figure(10.6)
+    volume, maps, histograms, misfits = parts(figure, 4, 1, height_ratios=(2.15, 5.5, 1.5, 1.45))
+    draw_volume(volume, [planes[number] for number in planes_shown(len(planes))])
+    draw_slices(maps, slices, errors, metrics)
+    _histograms(histograms, slices)
+    _errors(misfits, errors)
+    return Drawn(figure, _CAPTION, tuple(_claims(slices, metrics)))
 
 
 _CAPTION = (
-    "a: planes of the volume (recovered), then the five slices taken during discharge: the lattice "
-    "parameter of the spinel as the study's way recovers it, as it is, and the error. b: "
-    "histograms over the voxels of each slice, recovered (line) and true (grey); pink, where the "
-    "stoichiometric spinel has no single phase. White holds no spinel to speak of; errors are of "
-    "interior voxels of one lattice (grey: no others are compared). What is found near 8.26 Å is "
-    "rock salt, whose lines with a = 4.13 Å are those of such a spinel. Errors that change sign "
-    "from left to right are parallax."
+    "a: planes of the volume and the five slices taken during discharge: the lattice parameter of "
+    "the spinel as the study's way recovers it and as it is, all to one scale (8.04 to 8.25 Å, as "
+    "in figure 6; figures 3 and 4 show slice 5 from 8.20 to 8.25 Å, because this scale would hide "
+    "what is in its particles); below, the error; and in the middle 150 µm the error over the "
+    "total standard uncertainty of the maps, and where the maps have spinel that is not there "
+    "(found only) or lack some that is (true only, in percent of all true voxels with spinel). "
+    "White holds no spinel to speak of; errors are of interior voxels of one lattice, others are "
+    "not compared. b: histograms over the voxels of each slice, recovered (line) and true (grey); "
+    "pink, where the stoichiometric spinel has no single phase. c: histograms of both errors, with "
+    "the standard normal distribution that errors over honest uncertainties have; outermost bins "
+    "hold what lies beyond. What is found near 8.26 Å is rock salt, whose lines with a = 4.13 Å "
+    "are those of such a spinel. Errors that change sign from left to right are parallax."
 )
-
-
-def _maps(
-    figure: FigureBase,
-    slices: Sequence[Slice],
-    planes: Sequence[Slice],
-    figures: Sequence[Mapping[str, Any]],
-) -> None:
-    axes = figure.subplots(
-        4, len(slices),
-        gridspec_kw={
-            "left": 0.05, "right": 0.89, "top": 0.95, "bottom": 0.04, "wspace": 0.04,
-            "hspace": 0.2,
-        },
-    )  # fmt: skip
-    chosen = np.linspace(0, len(planes) - 1, len(slices)).round().astype(int)
-    step_um = slices[0].maps.scan.step_um
-    for column, number in enumerate(chosen):
-        plane = planes[number]
-        height_um = plane.experiment.sample.z_um
-        values = map_panel(
-            axes[0, column], plane.maps.a_A, step_um=plane.maps.scan.step_um, limits=_LIMITS_A,
-            bar_um=50.0 if column == 0 else None,
-        )  # fmt: skip
-        panel(
-            axes[0, column],
-            "a" if column == 0 else "",
-            f"volume, z = {height_um:+.0f} µm".replace("-", "−"),
-        )
-    for column, (each, told) in enumerate(zip(slices, figures, strict=True)):
-        maps, truth = each.maps, each.truth
-        scored = scored_voxels(truth, truth.interior)
-        error_mA = np.where(scored, 1e3 * (maps.a_A - truth.a_A), np.nan)
-        map_panel(
-            axes[1, column], maps.a_A, step_um=step_um, limits=_LIMITS_A,
-            bar_um=50.0 if column == 0 else None,
-        )  # fmt: skip
-        map_panel(axes[2, column], each.true_a_A, step_um=step_um, limits=_LIMITS_A)
-        errors = map_panel(
-            axes[3, column], error_mA, step_um=step_um, limits=(-_ERROR_MA, _ERROR_MA),
-            colours=ERROR_COLOURS,
-        )  # fmt: skip
-        panel(axes[1, column], "", f"slice {column + 1}")
-        if "rms_A" in told:
-            words = f"RMS {1e3 * told['rms_A']:.1f}, bias {1e3 * told['bias_A']:+.1f} mÅ"
-            axes[3, column].set_xlabel(
-                words.replace("-", "−"), fontsize=FONT_PT - 0.5, labelpad=2.0
-            )
-    for row, words in enumerate(("volume", "recovered", "true", "error")):
-        axes[row, 0].set_ylabel(words, fontsize=FONT_PT)
-    for image, label, low, height in (
-        (values, "a (Å)", 0.30, 0.6), (errors, "error (mÅ)", 0.06, 0.2),
-    ):  # fmt: skip
-        place = figure.add_axes((0.905, low, 0.014, height))
-        colour_bar(figure, image, label, place=place, beyond=True)
 
 
 def _histograms(figure: FigureBase, slices: Sequence[Slice]) -> None:
     axes = figure.subplots(
         1, len(slices), sharey=True,
-        gridspec_kw={"left": 0.07, "right": 0.985, "top": 0.86, "bottom": 0.2, "wspace": 0.07},
+        gridspec_kw={"left": 0.075, "right": 0.985, "top": 0.77, "bottom": 0.27, "wspace": 0.07},
     )  # fmt: skip
     for column, each in enumerate(slices):
         draw_histograms(axes[column], each.maps.a_A, each.true_a_A)
-        axes[column].set_xlim(EDGES_A[0], EDGES_A[-1])
         axes[column].set_xticks([8.05, 8.15, 8.25])
         panel(
             axes[column], "b" if column == 0 else "", f"slice {column + 1}", x="a (Å)",
-            y="voxels (% per 2.5 mÅ)" if column == 0 else "",
+            y="voxels\n(% per 2.5 mÅ)" if column == 0 else "",
         )  # fmt: skip
-    axes[0].legend(fontsize=FONT_PT - 1.0, frameon=False, loc="upper right")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), fontsize=FONT_PT - 0.5, frameon=False, ncols=3,
+        loc="upper center", bbox_to_anchor=(0.53, 1.03),
+    )  # fmt: skip
+
+
+def _errors(figure: FigureBase, errors: Sequence[Residuals]) -> None:
+    left, right = figure.subplots(
+        1, 2, gridspec_kw={"left": 0.075, "right": 0.83, "top": 0.9, "bottom": 0.27, "wspace": 0.2},
+    )  # fmt: skip
+    draw_error_histogram(left, errors, "c", "error, interior voxels")
+    draw_z_histogram(right, errors, "error over its stated uncertainty")
+    figure.legend(
+        *right.get_legend_handles_labels(), fontsize=FONT_PT - 0.5, frameon=False,
+        loc="center right", handlelength=2.6, bbox_to_anchor=(1.0, 0.58),
+    )  # fmt: skip
 
 
 def _claims(slices: Sequence[Slice], errors: Sequence[Mapping[str, Any]]) -> list[Claim]:

@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import FigureBase
 from numpy.typing import NDArray
 
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
-from validation.paper.experiments import DEPTH_EDGES_UM
-from validation.paper.fractions import N_DEPTHS, DepthFractions, depth_fractions
-from validation.paper.particles import NAMES, found_particle
+from validation.paper.figure_5_bars import draw_bars
+from validation.paper.figure_5_depths import draw_depths
+from validation.paper.fractions import DepthFractions, depth_fractions
+from validation.paper.particles import NAMES
 from validation.paper.patterns import depth_patterns
-from validation.paper.phases import (
-    LEAST_NEEDED,
-    PHASE_COLOURS,
-    PHASE_WORDS,
-    needed_percent,
-    offsets,
-    phase_handles,
-    stacked_bar,
-)
-from validation.paper.prepared import Slice
-from validation.paper.style import (
-    DEPTH_COLOURS,
-    FONT_PT,
-    journal_figure,
-    map_panel,
-    panel,
-    parts,
-)
+from validation.paper.phases import LEAST_NEEDED, PHASE_WORDS, needed_percent
+from validation.paper.style import journal_figure, parts
 
 Floats = NDArray[np.float64]
 
-_SHOWN_DEG = (5.4, 8.2)
-_TEXT_DEG = 6.25
-"""Where no line is."""
 _CAPTION = (
-    "a, c: the four depths into which each particle is divided, and their mean patterns in slice 5 "
-    "(and 1, thin). b, d: weight fractions of all phases but the spinel by depth and slice: "
-    "recovered, with the standard uncertainty of their sum, from patterns integrated by the "
-    "trimmed mean (left bar; not of quick scans) and by the plain mean, and true (right, pale). "
+    "a, c: the four depths into which each particle is divided in slice 5, as found and as they "
+    "are, voxels that are in a wrong depth or wrongly in the particle or out of it (in percent of "
+    "its true voxels), and the depths' mean patterns in slice 5 (and 1, thin and dotted), each "
+    "over its largest value; below them where lines are: of the spinel with the mean lattice "
+    "parameter recovered in slices 5 and 1, of the others with the cells of their files. Lines "
+    "below a hundredth of the phase's strongest are not marked. b, d: weight fractions of all "
+    "phases but the spinel by depth and slice: recovered, with the standard uncertainty of their "
+    "sum, from patterns integrated by the trimmed mean (left bar; not of quick scans) and by the "
+    "plain mean, and true (right, pale). "
     "Stars mark bars of which a phase is wrong by more than twice its uncertainty. Amounts are not "
     "held above zero. Where spinel and Li0.5Mn2O4 have nearly the same lattice parameter (Particle "
     "1 in slice 3, Particle 2 in slice 2) they cannot be told apart."
@@ -56,7 +41,6 @@ def drawn(study: Study) -> Drawn:
         words: study.all_operando(trimmed=trimmed) for words, trimmed in study.integrations.items()
     }
     first = next(iter(slices.values()))
-    figure = journal_figure(6.6)
     claims: list[Claim] = []
     of_both = [
         [[depth_fractions(each, number) for each in way] for way in slices.values()]
@@ -68,93 +52,16 @@ def drawn(study: Study) -> Drawn:
         )
         for slice_number in (0, -1)
     }
+    figure = journal_figure(7.8)
     for number, (part, ways) in enumerate(zip(parts(figure, 2, 1), of_both, strict=True)):
-        left, right = parts(part, 1, 2, width_ratios=(1.0, 1.55), wspace=0.0)
-        _depths(left, first[-1], ways[0][-1], number, [patterns[k][number] for k in (0, -1)])
-        _bars(right, number, ways, tuple(slices))
+        left, right = parts(part, 1, 2, width_ratios=(1.2, 1.5), wspace=0.0)
+        ends = [(first[k], ways[0][k], patterns[k][number]) for k in (0, -1)]
+        draw_depths(left, number, ends)
+        draw_bars(right, number, ways, tuple(slices))
         for words, found in zip(slices, ways, strict=True):
             claims += _claims(number, found, words)
             claims += [_worst(number, found, words), _honest(number, found, words)]
     return Drawn(figure, _CAPTION, tuple(claims))
-
-
-def _depths(
-    figure: FigureBase,
-    last: Slice,
-    found: DepthFractions,
-    number: int,
-    patterns: Sequence[Mapping[int, Floats]],
-) -> None:
-    grid = figure.add_gridspec(
-        2, 1, height_ratios=(1.0, 1.5), left=0.1, right=0.97, top=0.92, bottom=0.13, hspace=0.24
-    )
-    axes = figure.add_subplot(grid[0])
-    box = found_particle(last, number).box
-    shown = np.where(found.label >= 0, found.label, np.nan)[box]
-    map_panel(
-        axes, shown, step_um=last.maps.scan.step_um, limits=(-0.5, N_DEPTHS + 0.5), bar_um=5.0
-    )
-    panel(axes, "ac"[number], NAMES[number])
-    axes = figure.add_subplot(grid[1])
-    two_theta_deg = np.degrees(last.experiment.geometry.two_theta_rad)
-    kept = (two_theta_deg > _SHOWN_DEG[0]) & (two_theta_deg < _SHOWN_DEG[1])
-    for of_slice, width in zip(patterns, (0.5, 1.0), strict=True):
-        for depth, pattern in of_slice.items():
-            height = float(np.nanmax(pattern[kept]))
-            axes.plot(
-                two_theta_deg[kept], pattern[kept] / height + 0.7 * (N_DEPTHS - 1 - depth),
-                color=DEPTH_COLOURS[depth], linewidth=width,
-            )  # fmt: skip
-    for depth in range(N_DEPTHS):
-        low, high = DEPTH_EDGES_UM[depth : depth + 2]
-        axes.text(
-            _TEXT_DEG, 0.7 * (N_DEPTHS - 1 - depth) + 0.1, f"{low:g}–{high:g} µm",
-            fontsize=FONT_PT - 1.0,
-        )  # fmt: skip
-    axes.set_yticks([])
-    panel(axes, "", "thick: slice 5, thin: slice 1", x="2θ (°)", y="intensity (arb. units)")
-
-
-def _bars(
-    figure: FigureBase,
-    number: int,
-    ways: Sequence[Sequence[DepthFractions]],
-    words: Sequence[str],
-) -> None:
-    axes = figure.subplots(
-        1, N_DEPTHS, sharey=True,
-        gridspec_kw={"left": 0.1, "right": 0.985, "top": 0.86, "bottom": 0.13, "wspace": 0.06},
-    )  # fmt: skip
-    for depth, place in enumerate(axes):
-        for scan in range(len(ways[0])):
-            columns = [(way[scan].recovered[depth], way[scan].esd[depth]) for way in ways]
-            columns.append((ways[0][scan].true[depth], None))
-            for offset, (values, esd) in zip(offsets(len(columns)), columns, strict=True):
-                stacked_bar(
-                    place, scan + 1 + offset, ways[0][scan].phases, values, esd=esd,
-                    true=ways[0][scan].true[depth],
-                )  # fmt: skip
-        low, high = DEPTH_EDGES_UM[depth : depth + 2]
-        panel(
-            place, "bd"[number] if depth == 0 else "", f"{low:g}–{high:g} µm", x="slice",
-            y="weight fraction (%)" if depth == 0 else "",
-        )  # fmt: skip
-        place.axhline(0.0, color="black", linewidth=0.5)
-        place.set_xticks(range(1, len(ways[0]) + 1))
-    if number == 0:
-        _legend(figure, axes[0], words)
-
-
-def _legend(figure: FigureBase, axes: Axes, ways: Sequence[str]) -> None:
-    handles = phase_handles(axes, tuple(PHASE_COLOURS))
-    figure.legend(
-        handles=handles, fontsize=FONT_PT - 0.5, frameon=False, ncols=3, loc="upper center",
-        bbox_to_anchor=(0.54, 1.0),
-    )  # fmt: skip
-    figure.text(
-        0.54, 0.005, f"bars: {', '.join([*ways, 'true (pale)'])}; the rest is spinel",
-        fontsize=FONT_PT - 0.5, ha="center",
-    )  # fmt: skip
 
 
 def _claims(number: int, found: Sequence[DepthFractions], way: str) -> list[Claim]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inverse.region_table import RegionTable
 from validation.metrics import true_fractions_by_label
 from validation.paper.experiments import DEPTH_EDGES_UM
 from validation.paper.prepared import Slice
@@ -29,6 +30,8 @@ class DepthFractions:
     """At that depth of the true particle, so that an outline in the wrong place counts too."""
     label: Ints
     """The depth, 0 to 3, of a voxel, or −1, shape (y, x)."""
+    true_label: Ints
+    """The same for the true particle, by true depth."""
 
 
 def depth_fractions(each: Slice, number: int) -> DepthFractions:
@@ -41,14 +44,18 @@ def depth_fractions(each: Slice, number: int) -> DepthFractions:
     phases = _phases(each)
     recovered, esd = (np.full((N_DEPTHS, len(phases)), np.nan) for _ in range(2))
     if table is not None:
-        rows = _rows(table.label, table.n_voxels, each.truth.particle == number)
+        rows = region_rows(table, each.truth.particle == number)
         for row in rows[np.argsort(table.n_voxels[rows], kind="stable")]:
             depth = int(table.shell[row])
             recovered[depth] = 100.0 * table.weight_fraction[row]
             esd[depth] = 100.0 * table.weight_fraction_esd_total[row]
             label[label == depth] = -1
             label[table.label == row] = depth
-    return DepthFractions(phases, recovered, esd, _true(each, number, phases), label)
+    true_label = _true_label(each, number)
+    true = 100.0 * true_fractions_by_label(
+        true_label, n_regions=N_DEPTHS, phases=phases, truth=each.truth
+    )
+    return DepthFractions(phases, recovered, esd, true, label, true_label)
 
 
 def _phases(each: Slice) -> tuple[str, ...]:
@@ -58,16 +65,16 @@ def _phases(each: Slice) -> tuple[str, ...]:
     return (recipe.phase.crystal, *fixed, *(phase.crystal for phase in recipe.regions.phases))
 
 
-def _true(each: Slice, number: int, phases: tuple[str, ...]) -> Floats:
-    """Return the weight fractions in percent by true depth, shape (depth, phase)."""
+def _true_label(each: Slice, number: int) -> Ints:
+    """Return the true depth, from 0, of the particle's voxels; −1 elsewhere."""
     truth = each.truth
     depth = np.searchsorted(DEPTH_EDGES_UM, np.nan_to_num(truth.depth_um, nan=-1.0), side="right")
     inside = (truth.particle == number) & (depth > 0) & (depth <= N_DEPTHS)
-    label = np.where(inside, depth - 1, -1).astype(np.int64)
-    return 100.0 * true_fractions_by_label(label, n_regions=N_DEPTHS, phases=phases, truth=truth)
+    return np.where(inside, depth - 1, -1).astype(np.int64)
 
 
-def _rows(label: Ints, n_voxels: Ints, inside: NDArray[np.bool_]) -> Ints:
+def region_rows(table: RegionTable, inside: NDArray[np.bool_]) -> Ints:
     """Return the regions most of which lies inside."""
+    label = table.label
     rows, count = np.unique(label[inside & (label >= 0)], return_counts=True)
-    return np.asarray(rows[2 * count > n_voxels[rows]])
+    return np.asarray(rows[2 * count > table.n_voxels[rows]])

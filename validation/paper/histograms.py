@@ -66,19 +66,23 @@ def occupants(recovered_A: Floats, true_A: Floats, *, two_lattices: Bools) -> Oc
     )
 
 
-def counts(values_A: Floats) -> Floats:
-    """Return the share of the voxels that have a value in every bin of `EDGES_A`."""
+def counts(values_A: Floats, edges_A: Floats = EDGES_A) -> Floats:
+    """Return the share in every bin, of all voxels that have a value."""
     chosen = values_A[np.isfinite(values_A)]
-    return np.asarray(np.histogram(chosen, EDGES_A)[0] / max(1, chosen.size))
+    return np.asarray(np.histogram(chosen, edges_A)[0] / max(1, chosen.size))
 
 
-def draw_histograms(axes: Axes, recovered_A: Floats, true_A: Floats) -> None:
+def draw_histograms(
+    axes: Axes, recovered_A: Floats, true_A: Floats, edges_A: Floats = EDGES_A
+) -> None:
     """Draw both histograms in percent of voxels, with the window shaded."""
     shade_windows(axes, [FORBIDDEN_A])
     axes.stairs(
-        1e2 * counts(true_A), EDGES_A, fill=True, color=TRUE_COLOUR, alpha=0.55, label="true"
-    )
+        1e2 * counts(true_A, edges_A), edges_A, fill=True, color=TRUE_COLOUR, alpha=0.55,
+        label="true",
+    )  # fmt: skip
     axes.stairs(
-        1e2 * counts(recovered_A), EDGES_A, color=RECOVERED_COLOUR, linewidth=1.0,
+        1e2 * counts(recovered_A, edges_A), edges_A, color=RECOVERED_COLOUR, linewidth=1.0,
         label="recovered",
     )  # fmt: skip
+    axes.set_xlim(edges_A[0], edges_A[-1])

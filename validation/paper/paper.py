@@ -13,7 +13,8 @@ from validation.figures_style import png
 from validation.outputs import check_outputs, prepare_folder, write_safely
 from validation.page import page, picture_url
 from validation.paper import figure_1, figure_2, figure_3, figure_4, figure_5, figure_6
-from validation.paper.claims import HEADINGS, Claim, as_csv, as_json, from_table
+from validation.paper.claims import HEADINGS, RULES, Claim, as_csv, as_json, as_markdown, from_table
+from validation.paper.claims_by_figure import with_claims
 from validation.paper.drawing import Drawn, Study
 from validation.paper.experiments import Size
 from validation.paper.prepared import Sets
@@ -23,12 +24,12 @@ from xrdct.errors import InputError
 Progress = Callable[[str, float], None]
 
 FIGURES: Mapping[int, Callable[[Study], Drawn]] = {
-    1: figure_1.drawn,
-    2: figure_2.drawn,
-    3: figure_3.drawn,
-    4: figure_4.drawn,
-    5: figure_5.drawn,
-    6: figure_6.drawn,
+    1: with_claims(figure_1.drawn, 1),
+    2: with_claims(figure_2.drawn, 2),
+    3: with_claims(figure_3.drawn, 3),
+    4: with_claims(figure_4.drawn, 4),
+    5: with_claims(figure_5.drawn, 5),
+    6: with_claims(figure_6.drawn, 6),
 }
 SCHEMA = "xrdct-twin paper 1"
 
@@ -53,6 +54,11 @@ class PaperFiles:
     def table(self) -> Path:
         """The claims of all figures that there are."""
         return self.folder / "claims.csv"
+
+    @property
+    def readable_table(self) -> Path:
+        """The same in Markdown, with the rules of the verdicts."""
+        return self.folder / "claims.md"
 
     def picture(self, number: int) -> Path:
         """Return where a figure lies as pixels."""
@@ -149,7 +155,7 @@ def _check_folder(
         for path in (files.picture(number), files.drawing(number), files.claims(number))
     ]  # fmt: skip
     if not there:  # with figures of ours, page and table are ours
-        outputs += [files.page, files.table]
+        outputs += [files.page, files.table, files.readable_table]
     check_outputs(outputs, force=force)
 
 
@@ -165,12 +171,13 @@ def _collected(files: PaperFiles) -> list[Claim]:
     tables = _there(files)
     claims = [claim for table in tables.values() for claim in from_table(table["claims"])]
     write_safely(files.table, as_csv(claims))
+    write_safely(files.readable_table, as_markdown(claims).encode())
     shown = [_shown(files, number, table) for number, table in tables.items()]
     write_safely(
         files.page,
         page(
             "paper.html", experiment="The study, simulated", figures=shown, headings=HEADINGS,
-            claims=[claim.told() for claim in claims],
+            claims=[claim.told() for claim in claims], rules=RULES,
         ),
     )  # fmt: skip
     return claims

@@ -40,6 +40,11 @@ def label_of(each: Slice, number: int) -> int | None:
     return int(np.bincount(own).argmax()) if own.size else None
 
 
+def true_outline(each: Slice, number: int) -> Bools:
+    """Return the voxels, (y, x), whose middle lies in particle ``number`` or on its surface."""
+    return np.asarray((each.truth.particle == number) & (each.truth.depth_um >= 0.0))
+
+
 def found_particle(each: Slice, number: int) -> Found:
     """Return particle ``number``, 0 or 1, of a slice of the operando electrode."""
     particles = each.particles

@@ -25,6 +25,7 @@ _NEEDED_SHARE = 0.1
 _MISSED = 2.0
 """Standard uncertainties from which on an amount is called wrong."""
 _BAR_WIDTH, _BAR_STEP = 0.26, 0.29
+_ROOM = 0.04
 
 
 def needed_percent(amount: float) -> float:
@@ -46,6 +47,12 @@ def phase_handles(axes: Axes, phases: Sequence[str]) -> list[BarContainer]:
         )
         for phase, colour in PHASE_COLOURS.items() if phase in phases
     ]  # fmt: skip
+
+
+def leave_room(axes: Axes) -> None:
+    """Leave room above bars for their stars."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + _ROOM * (high - low))
 
 
 def stacked_bar(
