@@ -277,13 +277,19 @@ def _project_particles(
 
 @compiled
 def _blur(sharp: Floats, filled: int, taps: Floats, table: NDArray[np.float32]) -> None:
-    """Fill ``table`` with the strips ``sharp``, of which the first ``filled`` are not empty."""
+    """Fill ``table`` with the strips ``sharp``, of which the first ``filled`` are not empty.
+
+    Rows are copied by loops: for arrays assigned to arrays numba compiles a second and a half more,
+    to say what is wrong where shapes differ.
+    """
     n_b, n_col = table.shape
     total = np.empty(n_col)
     for i in range(n_b):
-        total[:] = taps[0] * sharp[i]
+        for j in range(n_col):
+            total[j] = taps[0] * sharp[i, j]
         for k in range(max(1, i - filled), min(taps.size, i + filled)):
             other = abs(i - k)
             for j in range(n_col):
                 total[j] += taps[k] * (sharp[i + k, j] + sharp[other, j])
-        table[i] = total
+        for j in range(n_col):
+            table[i, j] = total[j]

@@ -27,7 +27,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from xrdct.compiled import compiled
 
@@ -58,6 +57,8 @@ class PoissonTables(NamedTuple):
 @lru_cache(maxsize=1)
 def poisson_tables() -> PoissonTables:
     """Build all tables (once per process; about 2 MB)."""
+    from scipy import stats  # loads half a second, which what draws no counts can do without
+
     fine = [_table(node, 0, FINE_BITS) for node in fine_means()]
     coarse, bits, first = [], [], []
     for mean in coarse_means():

@@ -25,6 +25,10 @@ from xrdct.reflections import powder_reflections
 from xrdct.scattering import ring_power_per_m
 
 Floats = NDArray[np.float64]
+
+TEMPLATE_SPACING_A = 1e-3
+"""Between patterns that voxels interpolate: a sixteenth of the standard deviation of a narrow peak,
+in lattice parameter."""
 _BEYOND_DEG = REACH_DEG + 0.5
 """How far beyond the pattern lines are listed: their tails, and an error of the distance of 2 %."""
 

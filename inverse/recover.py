@@ -22,6 +22,7 @@ from inverse.interlace import half_step_scan
 from inverse.joint_fit import JointFit, joint_fit, with_joint_errors
 from inverse.maps import Maps
 from inverse.model import (
+    TEMPLATE_SPACING_A,
     Instrument,
     chebyshev_background,
     draw_patterns,
@@ -43,9 +44,6 @@ from xrdct.rawfile import RawScan
 
 Progress = Callable[[str, float], None]
 Clock = dict[str, float]
-
-TEMPLATE_SPACING_A = 1e-3
-"""A sixteenth of the standard deviation of a narrow peak, in lattice parameter."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ from phantoms.sample import Sample
 from xrdct.spec import Spec
 
 _COMPOSITION_KEY = (0xC0,)
+_RICH = RadialLaw(core=0.05, surface=0.10)
+"""Lithium excess y of the Li-rich particles."""
 
 
 class Electrode(Spec):
@@ -76,25 +78,29 @@ def build_electrode(spec: Electrode, *, seed: int) -> Sample:
     core = np.clip(mean + 0.5 * gradient, 0.0, 1.0)
     surface = np.clip(mean - 0.5 * gradient, 0.0, 1.0)
     rich = rng.random(n) < spec.li_rich_share
-    y_core, y_surface = np.where(rich, 0.05, 0.0), np.where(rich, 0.10, 0.0)
     coated = rng.random(n) < spec.shell_share
-    centres = packing.centres_um + np.array([0.0, 0.0, spec.z_um])
+    centres = (packing.centres_um + np.array([0.0, 0.0, spec.z_um])).tolist()
+    shells = _coating()
+    given = zip(
+        centres, packing.diameters_um.tolist(), core.tolist(), surface.tolist(), rich.tolist(),
+        coated.tolist(), strict=True,
+    )  # fmt: skip
     particles = tuple(
         Particle(
-            centre_um=tuple(centres[i]),
-            diameter_um=float(packing.diameters_um[i]),
+            centre_um=centre,
+            diameter_um=diameter_um,
             x=RadialLaw(
-                core=lithium_content(core[i], y_core[i]),
-                surface=lithium_content(surface[i], y_surface[i]),
+                core=lithium_content(inner, _RICH.core if is_rich else 0.0),
+                surface=lithium_content(outer, _RICH.surface if is_rich else 0.0),
             ),
-            y=RadialLaw(core=y_core[i], surface=y_surface[i]) if rich[i] else 0.0,
-            shells=_coating() if coated[i] else (),
+            y=_RICH if is_rich else 0.0,
+            shells=shells if is_coated else (),
             porosity=spec.porosity,
             crystallite_size_nm=spec.crystallite_size_nm,
             strain=spec.strain,
             grain_um=spec.grain_um,
         )
-        for i in range(n)
+        for centre, diameter_um, inner, outer, is_rich, is_coated in given
     )
     return Sample(particles, z_um=spec.z_um)
 

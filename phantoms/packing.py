@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -156,13 +157,14 @@ def overlapping_pair(
         # Seen from the larger sphere of a pair, the other's centre lies within the larger
         # diameter: each sphere looks no further than its own size, and a giant slows only itself.
         found = tree.query_ball_point(centres[chunk], np.maximum(diameters[chunk], 0.0))
-        for i, near in zip(chunk.tolist(), found, strict=True):
-            j = np.array([k for k in near if k != i], dtype=np.int64)
-            distance = np.linalg.norm(centres[j] - centres[i], axis=1)
-            overlaps = distance < (diameters[j] + diameters[i]) / 2 - tolerance_um
-            if overlaps.any():
-                other = int(j[overlaps].min())
-                return min(i, other), max(i, other)
+        i = np.repeat(chunk, [len(near) for near in found])
+        j = np.fromiter(chain.from_iterable(found), dtype=np.int64, count=i.size)
+        distance = np.linalg.norm(centres[j] - centres[i], axis=1)
+        overlaps = (j != i) & (distance < (diameters[j] + diameters[i]) / 2 - tolerance_um)
+        if overlaps.any():
+            first = int(i[overlaps][0])
+            other = int(j[overlaps & (i == first)].min())
+            return min(first, other), max(first, other)
     return None
 
 

@@ -63,12 +63,19 @@ class RadialTable(Spec):
 
 
 def _kind_of_law(given: Any) -> str:
-    """Tell by its keys which law a table means, so that a mistake in it is told as one of that."""
+    """Tell by its keys which law a table means, so that a mistake in it is told as one of that.
+
+    What samples of many thousand particles are built of is asked for first.
+    """
+    if isinstance(given, RadialLaw):
+        return "RadialLaw"
+    if isinstance(given, float):
+        return "number"
     if isinstance(given, RadialTable):
         return "RadialTable"
     if isinstance(given, Mapping):
         return "RadialTable" if {"r_over_R", "value"} & set(given) else "RadialLaw"
-    return "RadialLaw" if isinstance(given, RadialLaw) else "number"
+    return "number"
 
 
 Law = Annotated[
@@ -115,10 +122,15 @@ class Shell(Spec):
         """Depths at which the layer begins and ends."""
         return self.depth_um, self.depth_um + self.thickness_um
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Weight fraction where the layer begins and where it ends."""
+        given = self.weight_fraction
+        return given if isinstance(given, tuple) else (given, given)
+
     def weight_fraction_at(self, depth_um: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weight fraction of the phase at a depth below the particle's surface."""
-        pair = self.weight_fraction
-        outer, inner = pair if isinstance(pair, tuple) else (pair, pair)
+        outer, inner = self.ends
         relative = (depth_um - self.depth_um) / self.thickness_um
         inside = (relative >= 0.0) & (relative <= 1.0)
         return np.where(inside, outer + (inner - outer) * relative, 0.0)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phantoms.outline import rough_surface, shape_of
-from phantoms.particle import Particle, RadialTable, law_values
+from phantoms.particle import Particle, RadialLaw
+from phantoms.radial_cuts import values_at
 from phantoms.shape import RoughOutline
 from phantoms.stoichiometry import filled_fraction
 from xrdct.errors import InputError
@@ -43,7 +44,12 @@ def check_contents(particles: Sequence[Particle]) -> None:
 
 
 def _tables(particle: Particle) -> list[tuple[float, ...]]:
-    return [law.r_over_R for law in (particle.x, particle.y) if isinstance(law, RadialTable)]
+    laws = (particle.x, particle.y)  # asked for the common kinds first, since that is quicker
+    return [
+        law.r_over_R
+        for law in laws
+        if not isinstance(law, float) and not isinstance(law, RadialLaw)
+    ]
 
 
 def _check_one(particle: Particle, number: int, radii: NDArray[np.float64]) -> None:
@@ -54,8 +60,10 @@ def _check_one(particle: Particle, number: int, radii: NDArray[np.float64]) -> N
 
 
 def _check_content(particles: Sequence[Particle], radii: NDArray[np.float64]) -> None:
-    x = np.array([law_values(p.x, radii) for p in particles])
-    filled_fraction(x, y=np.array([law_values(p.y, radii) for p in particles]))
+    owner = np.repeat(np.arange(len(particles)), radii.size)
+    r_over_R = np.tile(radii, len(particles))
+    x = values_at([p.x for p in particles], owner=owner, r_over_R=r_over_R)
+    filled_fraction(x, y=values_at([p.y for p in particles], owner=owner, r_over_R=r_over_R))
 
 
 def check_shells(particles: Iterable[Particle], *, spinel: str) -> None:
@@ -74,6 +82,8 @@ def check_shells(particles: Iterable[Particle], *, spinel: str) -> None:
                     f"{named(particle, number)}: its shell of {shell.phase} begins at a depth of "
                     f"{shell.depth_um:g} µm, but its radius is {particle.radius_um:g} µm"
                 )
+        if sum(max(shell.ends) for shell in particle.shells) <= 1.0:
+            continue  # cannot exceed 1 at any depth
         total = float(np.max(_shell_totals(particle)))
         if total > 1.0 + _ROUNDING:
             raise InputError(

@@ -8,7 +8,6 @@ both start from it, at layer thicknesses of their own choosing. In a body that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 
 from phantoms.outline import shape_of
 from phantoms.overlap import overlapping_particles
-from phantoms.particle import Particle, law_values
+from phantoms.particle import Particle
 from phantoms.particle_rules import check_bodies, check_contents, check_shells, named
+from phantoms.radial_cuts import layer_edges, shell_weights, values_at
 from phantoms.stoichiometry import lattice
 from xrdct.crystal import Crystal
 from xrdct.crystal_source import find_crystal
@@ -30,7 +30,27 @@ _MASS_U = {"Li": 6.94, "Mn": 54.938043, "O": 15.999}
 _U_PER_A3_IN_G_PER_CM3 = 1.66053906660
 _SPINEL_FORMULA_UNITS = 8
 _OVERLAP_TOLERANCE_UM = 1e-6
-_SAME_EDGE_UM = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class _Outlines:
+    """Where particles are and of what, as arrays; those of a sample are read-only by custom."""
+
+    particles: tuple[Particle, ...]
+    centres_um: NDArray[np.float64]
+    radii_um: NDArray[np.float64]
+    bodies: NDArray[np.int64]
+    extra_phases: tuple[str, ...]
+
+
+def _outlines_of(particles: tuple[Particle, ...]) -> _Outlines:
+    return _Outlines(
+        particles=particles,
+        centres_um=np.array([p.centre_um for p in particles], dtype=float).reshape(-1, 3),
+        radii_um=np.array([p.radius_um for p in particles], dtype=float),
+        bodies=np.array([i for i, p in enumerate(particles) if p.is_body], dtype=np.int64),
+        extra_phases=tuple(sorted({s.phase for p in particles for s in p.shells})),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +61,7 @@ class Sample:
     z_um: float = 0.0
     crystals: dict[str, Crystal] = field(default_factory=dict)
     """Crystal of every phase named in a shell; found by that name where missing."""
+    _held: _Outlines | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_bodies(self.particles)
@@ -59,27 +80,38 @@ class Sample:
     @property
     def centres_um(self) -> NDArray[np.float64]:
         """Centre of each particle (x, y, z), shape (particle, 3)."""
-        return np.array([p.centre_um for p in self.particles], dtype=float).reshape(-1, 3)
+        return self._outlines().centres_um.copy()
 
     @property
     def radii_um(self) -> NDArray[np.float64]:
         """Outer radius of each particle, of bodies half of ``diameter_um``, shape (particle,)."""
-        return np.array([p.radius_um for p in self.particles], dtype=float)
+        return self._outlines().radii_um.copy()
 
     @property
     def bodies(self) -> NDArray[np.int64]:
         """Numbers of the particles that are no spheres of concentric layers."""
-        return np.array([i for i, p in enumerate(self.particles) if p.is_body], dtype=np.int64)
+        return self._outlines().bodies.copy()
 
     @property
     def reaches_xy_um(self) -> NDArray[np.float64]:
         """Furthest distance of its material from its vertical axis, shape (particle,)."""
-        return np.array([_reach_xy_um(p) for p in self.particles], dtype=float)
+        reaches_um = self.radii_um
+        for i in self._outlines().bodies:
+            reaches_um[i] = shape_of(self.particles[i]).reach_xy_um
+        return reaches_um
 
     @property
     def extra_phases(self) -> tuple[str, ...]:
         """Phases other than the spinel, in alphabetical order."""
-        return tuple(sorted({s.phase for p in self.particles for s in p.shells}))
+        return self._outlines().extra_phases
+
+    def _outlines(self) -> _Outlines:
+        """Return what is asked of the particles again and again, read off them once."""
+        held = self._held
+        if held is None or held.particles is not self.particles:
+            held = _outlines_of(self.particles)
+            object.__setattr__(self, "_held", held)
+        return held
 
     @property
     def diameter_um(self) -> float:
@@ -88,10 +120,6 @@ class Sample:
             return 0.0
         reach = np.hypot(self.centres_um[:, 0], self.centres_um[:, 1]) + self.reaches_xy_um
         return float(2.0 * reach.max())
-
-
-def _reach_xy_um(particle: Particle) -> float:
-    return shape_of(particle).reach_xy_um if particle.is_body else particle.radius_um
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,24 +149,20 @@ def radial_layers(sample: Sample, *, layer_um: float) -> Layers:
     The edges of shells are edges of layers. Composition is that of a layer's middle radius.
     Volume fractions follow from weight fractions with the densities of the phases.
     """
-    edges = [_layer_edges(p, layer_um) for p in sample.particles]
-    inner = _joined([e[:-1] for e in edges])
-    outer = _joined([e[1:] for e in edges])
-    owner = np.repeat(np.arange(len(edges)), [len(e) - 1 for e in edges])
-    relative = [0.5 * (e[1:] + e[:-1]) / e[-1] for e in edges]
-    pairs = list(zip(sample.particles, relative, strict=True))
-    x = _joined([law_values(p.x, r) for p, r in pairs])
-    y = _joined([law_values(p.y, r) for p, r in pairs])
+    particles, phases = sample.particles, sample.extra_phases
+    edge_owner, edges_um = layer_edges(particles, layer_um=layer_um)
+    within = edge_owner[1:] == edge_owner[:-1]
+    inner, outer = edges_um[:-1][within], edges_um[1:][within]
+    owner = edge_owner[1:][within]
+    relative = 0.5 * (outer + inner) / sample.radii_um[owner]
+    x = values_at([p.x for p in particles], owner=owner, r_over_R=relative)
+    y = values_at([p.y for p in particles], owner=owner, r_over_R=relative)
     spinel = lattice(x, y=y)
     density = spinel_density_g_per_cm3(
         x, y=y, a_low_A=spinel.a_low_A, a_high_A=spinel.a_high_A, high=spinel.volume_fraction_high
     )
-    weights = np.zeros((owner.size, len(sample.extra_phases)))
-    for column, phase in enumerate(sample.extra_phases):
-        weights[:, column] = _joined(
-            [_shell_weight(p, phase, (1.0 - r) * p.radius_um) for p, r in pairs]
-        )
-    solid = 1.0 - np.array([p.porosity for p in sample.particles])[owner] if len(edges) else inner
+    weights = shell_weights(particles, phases, owner=owner, r_over_R=relative)
+    solid = 1.0 - np.array([p.porosity for p in particles], dtype=float)[owner]
     fractions = _volume_fractions(weights, density, sample)
     spinel_fraction = solid * fractions[:, 0]
     return Layers(
@@ -172,28 +196,6 @@ def spinel_density_g_per_cm3(
     mass_u = (x + y) * _MASS_U["Li"] + (2.0 - y) * _MASS_U["Mn"] + 4.0 * _MASS_U["O"]
     per_A3 = (1.0 - high) / a_low_A**3 + high / a_high_A**3
     return _U_PER_A3_IN_G_PER_CM3 * _SPINEL_FORMULA_UNITS * mass_u * per_A3
-
-
-def _joined(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    return np.concatenate(parts) if parts else np.zeros(0)
-
-
-def _layer_edges(particle: Particle, layer_um: float) -> NDArray[np.float64]:
-    radius_um = particle.radius_um
-    count = max(4, int(np.ceil(radius_um / layer_um)))
-    edges = np.linspace(0.0, radius_um, count + 1)
-    for depth_um in sorted({d for s in particle.shells for d in s.borders_um}):
-        border_um = radius_um - depth_um
-        if 0.0 < border_um < radius_um and np.min(np.abs(edges - border_um)) > _SAME_EDGE_UM:
-            edges = np.append(edges, border_um)
-    return np.sort(edges)
-
-
-def _shell_weight(
-    particle: Particle, phase: str, depth_um: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    shells = [s.weight_fraction_at(depth_um) for s in particle.shells if s.phase == phase]
-    return sum(shells, np.zeros(depth_um.shape))
 
 
 def _volume_fractions(

@@ -168,3 +168,12 @@ def test_refusals(changed, words):
         kept_fraction(1.0, **given)
     with pytest.raises(InputError, match=words):
         trimmed_counts(1.0, ring_counts=1.0, **given)
+
+
+@pytest.mark.parametrize("table", [kept_fraction, trimmed_variance])
+def test_tables_do_not_depend_on_what_was_asked_before(table):
+    # Law: nodes are worked out where they are needed, and interpolation looks at no others.
+    cuts = {"lower": 0.03, "upper": 0.11, "fwhm_px": 1.7}
+    alone = table(np.array([0.9, 1.1]), **cuts)
+    among_others = table(np.array([0.1, 0.9, 1.1, 10.0]), **cuts)
+    np.testing.assert_array_equal(among_others[1:3], alone)

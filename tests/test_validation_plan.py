@@ -16,6 +16,7 @@ from validation.bounds import predict
 from validation.check import dose_MGy, forecast
 from validation.cli import main
 from validation.experiment import load_experiment
+from validation.experiment_toml import experiment_toml
 from validation.plan.choice import chosen, front
 from validation.plan.grid import Point, grid_of
 from validation.plan.plan import plan
@@ -31,7 +32,6 @@ from validation.predicted_scene import voxels_of
 from validation.predicted_shown import bins_of, point_spread, resolution_um, spread_of
 from validation.predicted_transfer import Transfer
 from validation.predicted_trimming import pixels_of
-from validation.properties.experiment_toml import experiment_toml
 from validation.steps import simulate
 from xrdct.errors import InputError
 from xrdct.normal import FWHM_PER_SIGMA

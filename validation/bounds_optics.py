@@ -26,6 +26,7 @@ from forward.projection import Expectation, exit_corrected, expected_projection
 from forward.settings import Accuracy
 from forward.virtual import Virtual
 from inverse.model import (
+    TEMPLATE_SPACING_A,
     Instrument,
     chebyshev_background,
     draw_patterns,
@@ -33,7 +34,6 @@ from inverse.model import (
     phase_lines,
 )
 from inverse.recipe import Calibration, Recipe
-from inverse.recover import TEMPLATE_SPACING_A
 from validation.calibration import with_calibration
 from validation.experiment import Experiment
 from validation.laboratory import Laboratory, laboratory

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import xraylib
 
-from inverse.interlace import half_step_scan
 from validation.experiment import Experiment, ParticleList
 from xrdct.composition import number_density_per_A3
 from xrdct.crystal import atomic_number, load_crystal
@@ -45,7 +44,7 @@ def forecast(experiment: Experiment) -> Forecast:
     sample_um = _sample_diameter_um(experiment)
     channels = experiment.geometry.n_channels
     raw_bytes = 4.0 * channels * sum(scan.n_points for scan in scans)
-    voxels = half_step_scan(experiment.scan).n_offsets ** 2
+    voxels = _scan_of_maps(experiment.scan).n_offsets ** 2
     return Forecast(
         n_points=sum(scan.n_points for scan in scans),
         beam_time_s=sum(scan.beam_time_s for scan in scans),
@@ -57,6 +56,15 @@ def forecast(experiment: Experiment) -> Forecast:
         sample_diameter_um=sample_um,
         warnings=tuple(_warnings(experiment, sample_um)),
     )
+
+
+def _scan_of_maps(scan: Scan) -> Scan:
+    """Return the scan whose grid maps have; what halves the steps of another takes long to load."""
+    if not scan.interlaced:
+        return scan
+    from inverse.interlace import half_step_scan
+
+    return half_step_scan(scan)
 
 
 def _file_bytes(experiment: Experiment, pattern_bytes: float) -> float:
@@ -121,7 +129,7 @@ def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
         found.append(f"the measured plane, z = {height_um:g} µm, lies outside the electrode")
     if scan.n_planes > 1:
         found.append("pattern mode simulates one plane at a time")
-    if half_step_scan(scan).step_um > 1.5 * experiment.beam.width_um:
+    if _scan_of_maps(scan).step_um > 1.5 * experiment.beam.width_um:
         found.append(_gap_warning(scan, experiment.beam.width_um))
     return found
 

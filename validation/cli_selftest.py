@@ -21,50 +21,57 @@ if TYPE_CHECKING:
 SCHEMA = "xrdct-twin selftest 1"
 
 
+PipelineName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[PIPELINE]", show_default="our own chain",
+        help="As score takes it: module:function, FILE.py:function, 'command {scan} {output}', "
+        "RECIPE.toml, or a step of ours replaced.",
+    ),
+]  # fmt: skip
+Planted = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|all", show_default=False,
+        help="Our own chain with a mistake planted in it, to see it caught.",
+    ),
+]  # fmt: skip
+Quick = Annotated[bool, typer.Option("--quick", help="Without the check of trimming.")]
+Given = Annotated[
+    Literal["both", "patterns"],
+    typer.Option(help="Give frames where a check is about them, or patterns throughout."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the noise.")]
+TimeLimit = Annotated[
+    str, typer.Option(metavar="TIME", help="Of the pipeline for each case: 90s, 30min or 2h.")
+]
+MemoryLimit = Annotated[
+    float | None,
+    typer.Option(metavar="GB", min=0.001, help="Of the pipeline.", show_default="none"),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE.json", help="Also write the verdicts.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")]
+
+
 def selftest(
-    pipeline: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[PIPELINE]", show_default="our own chain",
-            help="As score takes it: module:function, FILE.py:function, 'command {scan} {output}', "
-            "RECIPE.toml, or a step of ours replaced.",
-        ),
-    ] = None,
-    planted: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|all", show_default=False,
-            help="Our own chain with a mistake planted in it, to see it caught.",
-        ),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Without the check of trimming.")
-    ] = False,
-    mode: Annotated[
-        Literal["both", "patterns"],
-        typer.Option(help="Give frames where a check is about them, or patterns throughout."),
-    ] = "both",
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
-    time_limit: Annotated[
-        str, typer.Option(metavar="TIME", help="Of the pipeline for each case: 90s, 30min or 2h.")
-    ] = "10min",
-    memory_limit: Annotated[
-        float | None,
-        typer.Option(metavar="GB", min=0.001, help="Of the pipeline.", show_default="none"),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE.json", help="Also write the verdicts.",
-            show_default=False,
-        ),
-    ] = None,
+    pipeline: PipelineName = None,
+    planted: Planted = None,
+    quick: Quick = False,
+    mode: Given = "both",
+    seed: Seed = 0,
+    time_limit: TimeLimit = "10min",
+    memory_limit: MemoryLimit = None,
+    output: Output = None,
     workers: Threads = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that is already there.")
-    ] = False,
+    force: Force = False,
     quiet: Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Ask a pipeline for the usual mistakes, on small known cases, and name those it makes.
 
     Exit code 0: all checks are passed, or every planted mistake is caught and named. 1: they are
@@ -73,7 +80,7 @@ def selftest(
     from validation.outputs import check_outputs, write_safely
     from validation.pipelines.sandbox import Limits
     from validation.pipelines.sources import read_pipeline
-    from validation.selftest.run import OWN, Bench, self_test
+    from validation.selftest.run import OWN, Bench
     from xrdct.errors import InputError
 
     if planted is not None and pipeline is not None:
@@ -93,9 +100,7 @@ def selftest(
         if names:
             result, good = _plant(names, bench, quick=quick, quiet=quiet)
         else:
-            found = self_test(asked, bench, quick=quick)
-            good = _shown(asked, found, quiet=quiet)
-            result = {asked.text: found}
+            result, good = _ask(asked, bench, quick=quick, quiet=quiet)
     if output is not None:
         write_safely(output, json.dumps(_record(result, seed, mode, good), indent=1).encode())
     if not good:
@@ -147,15 +152,20 @@ def _plant(
     return found, good
 
 
-def _shown(pipeline: Pipeline, found: Sequence[Verdict], *, quiet: bool) -> bool:
-    """Print verdicts; return whether none is failed."""
+def _ask(
+    pipeline: Pipeline, bench: Bench, *, quick: bool, quiet: bool
+) -> tuple[dict[str, list[Verdict]], bool]:
+    """Ask for all checks and print their verdicts; return whether none is failed."""
+    from validation.selftest.run import self_test
+
+    found = self_test(pipeline, bench, quick=quick)
     lost = sum(verdict.status == "failed" for verdict in found)
     if not quiet:
         for verdict in found:
             typer.echo(verdict.line())
         asked = sum(verdict.status != "not asked" for verdict in found)
         typer.echo(f"{pipeline.label}: {asked - lost} of {asked} checks passed")
-    return lost == 0
+    return {pipeline.text: found}, lost == 0
 
 
 def _record(found: dict[str, list[Verdict]], seed: int, mode: str, good: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from xrdct.compiled import threaded
 from xrdct.conversion import wavelength_A
 from xrdct.errors import InputError
+from xrdct.pilatus_modules import PIXEL_M, pilatus_live, pilatus_shape
 from xrdct.plane import Plane, place_m
 from xrdct.scattering import polarisation_factor
 from xrdct.spec import Spec
@@ -63,6 +64,9 @@ class Detector(Spec):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of pixels."""
+        own = pilatus_shape(self.name)
+        if own is not None:
+            return own
         rows, columns = _pyfai_detector(self.name).max_shape
         return int(rows), int(columns)
 
@@ -74,6 +78,8 @@ class Detector(Spec):
     @property
     def pixel_um(self) -> float:
         """Edge of a (square) pixel."""
+        if pilatus_shape(self.name) is not None:
+            return PIXEL_M * 1e6
         return float(_pyfai_detector(self.name).pixel1) * 1e6
 
 
@@ -143,11 +149,14 @@ def _pyfai_detector(name: str) -> PyfaiDetector:
 
 @lru_cache(maxsize=8)
 def _live_pixels(name: str) -> tuple[NDArray[np.bool_], float, float]:
-    detector = _pyfai_detector(name)
-    mask = detector.calc_mask()
-    live = np.ones(detector.max_shape, bool) if mask is None else mask == 0
+    live, edges_m = pilatus_live(name), (PIXEL_M, PIXEL_M)
+    if live is None:
+        detector = _pyfai_detector(name)
+        mask = detector.calc_mask()
+        live = np.ones(detector.max_shape, bool) if mask is None else mask == 0
+        edges_m = float(detector.pixel1), float(detector.pixel2)
     live.flags.writeable = False
-    return live, float(detector.pixel1), float(detector.pixel2)
+    return live, *edges_m
 
 
 @lru_cache(maxsize=16)

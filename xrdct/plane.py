@@ -84,10 +84,21 @@ def place_m(
     direction = (
         np.sin(two_theta) * np.sin(azimuth),
         np.sin(two_theta) * np.cos(azimuth),
-        np.cos(two_theta) + 0.0 * azimuth,
+        np.cos(two_theta),
     )
-    own1, own2, own3 = (
-        sum(column[i] * direction[i] for i in range(3)) for column in plane.rotation.T
-    )
+    own1, own2, own3 = (_along(column, direction) for column in plane.rotation.T)
     scale = plane.distance_m / np.where(own3 > 0.0, own3, np.nan)
     return plane.poni1_m + scale * own1, plane.poni2_m + scale * own2
+
+
+def _along(axis: Floats, direction: tuple[Floats, Floats, Floats]) -> Floats:
+    """Return the component of directions along an axis; terms of a plane not tilted fall out.
+
+    Those of many directions are large arrays, and a cosine of the axis is often 0 or 1 exactly.
+    """
+    terms = [
+        part if cosine == 1.0 else cosine * part
+        for cosine, part in zip(axis, direction, strict=True)
+        if cosine != 0.0
+    ]
+    return np.asarray(sum(terms[1:], terms[0]))

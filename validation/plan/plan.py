@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from validation.batch.runner import Workforce
-from validation.batch.store import Store
 from validation.batch.vary import Varied
 from validation.experiment import Experiment
 from validation.plan.choice import Choice, chosen
@@ -14,6 +13,10 @@ from validation.plan.grid import Grid, grid_of
 from validation.plan.rows import Progress, Row, rows_of
 from validation.plan.verify import Verified, verified
 from validation.plan.wish import Wish
+
+if TYPE_CHECKING:
+    from validation.batch.runner import Workforce
+    from validation.batch.store import Store
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from validation.batch.work import named_crystals
 from validation.experiment import Experiment
+from validation.experiment_toml import experiment_toml
 from validation.figures_style import png
 from validation.outputs import write_safely
 from validation.page import page, picture_url
@@ -30,7 +31,6 @@ from validation.plan.words import (
     sentences,
     shares,
 )
-from validation.properties.experiment_toml import experiment_toml
 from validation.report_words import MISSING, count, duration, milli, plain
 
 SCHEMA = "xrdct-twin plan 1"

@@ -1,16 +1,22 @@
-"""The pick and its neighbours simulated in full, beside what was predicted of them."""
+"""The pick and its neighbours simulated in full, beside what was predicted of them.
+
+What simulates is imported by the function that does, so that plans without it are quick.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from validation.batch.runner import Progress, Workforce, run_all
-from validation.batch.store import Store
 from validation.batch.work import OWN, Work
 from validation.plan.grid import Grid, Point, at
 from validation.plan.rows import Row
 from validation.plan.words import row_at
+
+if TYPE_CHECKING:
+    from validation.batch.runner import Progress, Workforce
+    from validation.batch.store import Store
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ def verified(
 
     Raises InputError where the workforce cannot be had or dies.
     """
+    from validation.batch.runner import run_all
+
     asked = [pick, *(row_at(grid, rows, point) for point in neighbours(pick.point, grid))]
     asked = [row for row in asked if row.errors is not None][:n_scans]
     works = [Work(grid.experiment_of(row.point)) for row in asked]

@@ -12,10 +12,10 @@ Each module states its law and where its tolerance comes from. A broken law rais
 experiment as TOML.
 """
 
+from validation.experiment_toml import experiment_toml
 from validation.properties.counts import improvement_with_counts
 from validation.properties.coverage import uncertainty_coverage
 from validation.properties.detector_turn import detector_turn
-from validation.properties.experiment_toml import experiment_toml
 from validation.properties.failure import PropertyError
 from validation.properties.flux import flux_scaling
 from validation.properties.lattice_shift import planted_lattice_shift

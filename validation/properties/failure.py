@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from validation.experiment import Experiment
-from validation.properties.experiment_toml import experiment_toml
+from validation.experiment_toml import experiment_toml
 
 
 class PropertyError(AssertionError):
