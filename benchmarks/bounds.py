@@ -36,8 +36,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SEEDS = (501,)
 LIMITS = {"noise": 0.10, "bias": 0.25}
 HEADER = """| # | scan | ruled by | noise | grains | streaks | blur | parallax | truncation | \
-predicted RMS (bias) | simulated RMS (bias) | predicted/simulated |
-|---|---|---|---|---|---|---|---|---|---|---|---|"""
+trimming | predicted RMS (bias) | simulated RMS (bias) | predicted/simulated |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def cases() -> Iterator[tuple[str, Experiment]]:
     wide = Electrode(diameter_um=200.0, volume_fraction=0.45)
     spotty = small.model_copy(update={"grain_um": 0.2})
     fine = small.model_copy(update={"grain_um": 0.05})
+    grains = small.model_copy(update={"grain_um": 0.1})
     trimmed = {"integration": Integration(method="trimmed_5_5")}
+    trimmed_more = {"integration": Integration(method="trimmed_10_10")}
     near = seven.geometry.model_copy(
         update={"distance_m": 0.3, "two_theta_max_deg": 14.5, "n_channels": 1024}
     )
@@ -120,6 +122,16 @@ def cases() -> Iterator[tuple[str, Experiment]]:
         "window in 200 µm, 1e11 ph/s, 90 angles",
         changed(seven, sample=wide, flux=1e11, n_angles=90),
     )
+    yield "1e12 ph/s, trimmed 5/5", changed(seven, flux=1e12, recipe=trimmed)
+    yield "3e11 ph/s, trimmed 5/5", changed(seven, flux=3e11, recipe=trimmed)
+    yield (
+        "electrode, grains of 0.2 µm, 1e12 ph/s, trimmed 5/5",
+        changed(seven, sample=spotty, flux=1e12, recipe=trimmed),
+    )
+    yield (
+        "electrode, grains of 0.1 µm, 1e12 ph/s, trimmed 10/10",
+        changed(seven, sample=grains, flux=1e12, recipe=trimmed_more),
+    )
 
 
 def found(experiment: Experiment) -> Found:
@@ -150,7 +162,7 @@ def row(number: int, name: str, experiment: Experiment, seeds: tuple[int, ...]) 
     ruled = "noise" if random**2 > 0.5 * term["total"] ** 2 else "bias"
     ratio = term["total"] / rms
     off = "" if abs(ratio - 1.0) <= LIMITS[ruled] else " ✗"
-    terms = ("noise", "grains", "streaks", "blur", "parallax", "truncation")
+    terms = ("noise", "grains", "streaks", "blur", "parallax", "truncation", "trimming")
     cells = [f"{term[key]:.3f}" for key in terms]
     return (
         f"| {number} | {name} | {ruled} | {' | '.join(cells)} | "
@@ -166,8 +178,8 @@ def main() -> None:
         if not asked or number in asked:
             try:
                 print(row(number, name, experiment, SEEDS), flush=True)
-            except InputError as error:  # no prediction where trimming leaves nothing of a phase
-                print(f"| {number} | {name} |{' – |' * 9} {error} ✗ |", flush=True)
+            except InputError as error:  # no prediction where trimming leaves too little
+                print(f"| {number} | {name} |{' – |' * 10} {error} ✗ |", flush=True)
 
 
 if __name__ == "__main__":

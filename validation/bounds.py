@@ -13,25 +13,25 @@
     blur         bias by the beam's width and the interpolation between offsets
     parallax     bias by places along the beam (both :mod:`validation.predicted_images`)
     truncation   bias by what lies outside the view (:mod:`validation.predicted_outside`)
+    trimming     bias by an integration that trims (:mod:`validation.predicted_trimming_bias`)
 
 Scatter adds in squares, biases add with their signs, voxel by voxel. :func:`error_over_bound` puts
 measured maps beside the noise.
 
 What is not predicted: motion and encoders, drift of the beam, faults of the detector, a wrong
-structure or profile of the recipe, a sample that changes, methods other than filtered back
-projection, and what trimming of spotty rings does beyond their mean. Each module says where its
-own term fails.
+structure or profile of the recipe, a sample that changes, and methods other than filtered back
+projection. Each module says where its own term fails.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inverse.maps import Maps
-from validation.bounds_counted import count_rays
+from validation.bounds_counted import Counted, count_rays
 from validation.bounds_fisher import bound, levers
 from validation.bounds_fractions import fraction_bound
 from validation.bounds_optics import Optics, prepare_optics
@@ -41,6 +41,7 @@ from validation.predicted_grains import variance_per_path
 from validation.predicted_levers import material_levers, slopes_of
 from validation.predicted_slice import Slice, sample_slice
 from validation.predicted_systematic import systematic_errors
+from validation.predicted_trimming_bias import Trimming, trimming_of
 from validation.truth import Truth
 from xrdct.compiled import single_threaded_algebra
 from xrdct.errors import InputError
@@ -49,6 +50,9 @@ from xrdct.scan import Scan
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_TERMS = (
+    "noise", "raw", "grains", "streaks", "blur", "parallax", "truncation", "trimming", "total",
+)  # fmt: skip
 _VOXELS = 200
 """Voxels looked at, unless said: typical terms are known to a twentieth then."""
 
@@ -73,11 +77,13 @@ class Prediction:
     streaks_A: Floats
     """Standard deviation by too few angles."""
     blur_A: Floats
-    """Bias, as the next two."""
+    """Bias, as the next three."""
     parallax_A: Floats
     truncation_A: Floats
+    trimming_A: Floats
+    """Zero for the plain mean."""
     amount: Floats
-    """Volume fraction that the reconstruction shows, and"""
+    """Volume fraction that the reconstruction shows, of what an integration keeps, and"""
     amount_noise: Floats
     """its standard deviation by counting."""
     weight_fraction_noise: Floats
@@ -92,7 +98,7 @@ class Prediction:
     @property
     def bias_A(self) -> Floats:
         """Sum of the biases."""
-        return np.asarray(self.blur_A + self.parallax_A + self.truncation_A)
+        return np.asarray(self.blur_A + self.parallax_A + self.truncation_A + self.trimming_A)
 
     @property
     def total_A(self) -> Floats:
@@ -102,8 +108,7 @@ class Prediction:
     @property
     def typical_A(self) -> dict[str, float]:
         """RMS of every term over the voxels, and of the total."""
-        named = ("noise", "raw", "grains", "streaks", "blur", "parallax", "truncation", "total")
-        return {name: float(np.sqrt(np.mean(getattr(self, f"{name}_A") ** 2))) for name in named}
+        return {name: _rms(getattr(self, f"{name}_A")) for name in _TERMS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +153,10 @@ def predict(
     The voxels are spread over all those of ``region``, interior or eroded, that hold one lattice.
     ``optics`` (:func:`validation.bounds_optics.prepare_optics`) may be given where several scans
     of one sample and instrument are asked about; only the experiment's scan and recipe are then
-    its own.
+    its own. Voxels of which trimming leaves nothing to refine are left out.
 
-    Raises InputError where there are no such voxels, or the scan is interlaced.
+    Raises InputError where there are no such voxels, the scan is interlaced, or an integration
+    trims so much that nothing can be said.
     """
     optics = _optics(experiment, optics, workers)
     view = sample_slice(
@@ -166,7 +172,7 @@ def predict_at(
 ) -> Prediction:
     """Return predicted errors of the voxels at ``row`` and ``column`` of the map.
 
-    Raises InputError where there are none, or the scan is interlaced.
+    Voxels are left out, and errors raised, as in :func:`predict`.
     """
     if row.size == 0:
         raise InputError("there are no voxels of one lattice inside a particle and in view")
@@ -178,33 +184,55 @@ def _predicted(scan: Scan, row: Ints, column: Ints, *, optics: Optics, view: Sli
     places = Places.single(scan.offsets_um[column], scan.offsets_um[row])
     a_A, amount = view.view_a_A[row, column], view.view_amount[row, column]
     counted = count_rays(optics, places, scan=scan, a_A=a_A, amount=amount)
+    # The analysis fits whole patterns, whatever an integration has kept of them.
+    whole = np.ones(counted.kept.size)
     material = material_levers(
-        optics, a_A=a_A, amount=amount, variance=counted.variance, kept=counted.kept
+        optics, a_A=a_A, amount=amount, variance=counted.variance, kept=whole
     )
     found = systematic_errors(optics, view, material, scan=scan, row=row, column=column)
     shown = np.maximum(found.amount, 0.05 * amount)
-    slopes = slopes_of(optics, a_A=a_A, amount=shown, kept=counted.kept)
-    covariance = bound(slopes, variance=counted.variance)
-    lever = levers(slopes, variance=counted.variance)[:, 0]
-    per_path = variance_per_path(optics, lever, mean_path_um=counted.mean_path_um)
-    grains = np.einsum("vs,vs->v", counted.path_squares_um, per_path)
-    return Prediction(
+    slopes = slopes_of(optics, a_A=a_A, amount=shown, kept=whole)
+    terms = Trimming(
+        bias_A=np.zeros(row.size),
+        grains_A=_grains_A(optics, slopes, counted),
+        amount=shown,
+        covariance=bound(slopes, variance=counted.variance),
+    )
+    if optics.statistics is not None:
+        terms = trimming_of(optics, scan=scan, x_um=places.x_um, y_um=places.y_um)
+    kept = (terms.amount / shown)[:, None, None]
+    every = Prediction(
         row=row,
         column=column,
-        noise_A=np.sqrt(covariance[:, 0, 0]),
+        noise_A=np.sqrt(terms.covariance[:, 0, 0]),
         raw_A=1.0 / np.sqrt(counted.raw_information),
         answer=counted.answer,
-        grains_A=np.sqrt(grains),
+        grains_A=terms.grains_A,
         streaks_A=found.streaks_A,
         blur_A=found.blur_A,
         parallax_A=found.parallax_A,
         truncation_A=found.truncation_A,
-        amount=shown,
-        amount_noise=np.sqrt(covariance[:, 1, 1]),
+        trimming_A=terms.bias_A,
+        amount=terms.amount,
+        amount_noise=np.sqrt(terms.covariance[:, 1, 1]),
         weight_fraction_noise=fraction_bound(
-            optics, covariance, amount, view.view_extra[:, row, column], a_A
+            optics, terms.covariance / kept**2, amount, view.view_extra[:, row, column], a_A
         ),
     )
+    return _found(every)
+
+
+def _grains_A(optics: Optics, slopes: Floats, counted: Counted) -> Floats:
+    """Return the scatter by countable crystallites of rings that nothing is trimmed of."""
+    lever = levers(slopes, variance=counted.variance)[:, 0]
+    per_path = variance_per_path(optics, lever, mean_path_um=counted.mean_path_um)
+    return np.asarray(np.sqrt(np.einsum("vs,vs->v", counted.path_squares_um, per_path)))
+
+
+def _found(every: Prediction) -> Prediction:
+    """Return the prediction without voxels in which the refinement finds nothing."""
+    found = np.isfinite(every.trimming_A)
+    return Prediction(**{part.name: getattr(every, part.name)[found] for part in fields(every)})
 
 
 def region_bound(

@@ -14,8 +14,9 @@ lever R of a voxel (:mod:`validation.bounds_fisher`) and the weights W of its ra
 w is the spread of the integration's estimator over that of the plain mean (one without trimming).
 
 Source: PHYSICS 5 and :mod:`forward.grains`. Where this fails: trimming keeps a share of a ring that
-depends on how many spots it has, so rays no longer add up; only the mean share is taken into
-account. Few spots per ring make the fluctuation skew and large against the line itself.
+depends on how many spots it has, of which only the mean ray's is looked at here
+(:mod:`validation.predicted_trimming_grains` looks at every ray's). Few spots per ring make the
+fluctuation skew and large against the line itself.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def variance_per_path(optics: Optics, levers: Floats, *, mean_path_um: Floats) -
     per_path = np.zeros((levers.shape[0], n_states))
     if rings.line.size == 0:
         return per_path
-    answers = _answers(optics, levers)
+    answers = answers_of(optics, levers)
     share, spread = optics.rings.seen.astype(float), _spread(optics, mean_path_um)
     # A ring that misses the detector shows nothing.
     seen = share > 0.0
@@ -51,8 +52,8 @@ def variance_per_path(optics: Optics, levers: Floats, *, mean_path_um: Floats) -
     return per_path
 
 
-def _answers(optics: Optics, levers: Floats) -> Floats:
-    """Return R · p of every ring, shape (voxel, ring)."""
+def answers_of(optics: Optics, levers: Floats) -> Floats:
+    """Return R · p of every ring, (voxel, ring), for levers R of shape (voxel, channel)."""
     rings = optics.rings.rings
     gained = levers * optics.channel_gain
     n_channels = gained.shape[1]

@@ -15,7 +15,9 @@ Levers, the images of parallax and the spectra that streaks come from are those 
 scan: they depend on the scan through the shape of the noise over the channels alone.
 
 Where this fails: as :mod:`validation.bounds` says; besides, integrations that trim are taken to
-scatter as the mean of what they keep, and levers to be the same for all views.
+scatter as the mean of what they keep, levers to be the same for all views, and the bias that
+trimming adds (:mod:`validation.predicted_trimming_bias`) is left out: it changes with step, view
+and exposure, and takes seconds for each.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Of pixels of λ counts a share 1 − e^(−λ) has counted at all. A trimmed mean that leaves out more
 than that from above is zero, whatever the ring shows; so is what a refinement finds of it. Channels
 of which that is true are *lost*. Where most of the counts fall on lost channels nothing can be
-said, and nothing can be measured either.
+said, and nothing can be measured either. This check takes no time, so that many scans can be asked;
+:mod:`validation.predicted_trimming_bias` looks closer and refuses more.
 
 Pixels of a channel are those of the live part of its ring, as
 :mod:`forward.pattern_statistics` has them, but weighted with the polarisation.
