@@ -11,8 +11,9 @@ Uncertainties: what differs between projections, from two halves of the scan
 (:mod:`inverse.direct_scale`), and what all have alike, by the penalties and the pixels, from a fit
 of the result's own rays (:mod:`inverse.direct_bias`), in quadrature.
 
-The structure within pixels is taken off the rays between the stages of the fit
-(:mod:`inverse.direct_subpixel`).
+Shapes of patterns are weighed by how far countable crystallites make the rings of a ray disagree
+(:mod:`inverse.direct_rings`). The structure within pixels is taken off the rays between the stages
+of the fit (:mod:`inverse.direct_subpixel`).
 
 Source: the idea of refining from sinograms is that of Vamvakeros et al., J. Appl. Cryst. 53 (2020)
 1531 (direct least-squares reconstruction).
@@ -28,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inverse.direct_bias import bootstrap_bias_A
-from inverse.direct_fit import Problem, State, fit, reweighted
+from inverse.direct_fit import Problem, State, fit
+from inverse.direct_rings import fluctuation_of, weighed_by_rings
 from inverse.direct_scale import Scale, scale_of_halves
 from inverse.direct_settings import Direct
 from inverse.direct_shapes import Shapes, shapes_of
@@ -52,9 +54,11 @@ _PARALLAX_A = 8e-3
 """How much further parallax may move its pattern."""
 _STAGES = {False: (0.3, 0.7), True: (0.3, 0.3, 0.4)}
 """Shares of the steps of the stages, by whether the structure within pixels is taken off the rays
-between them. The shapes are weighed anew after the first."""
+between them."""
 _HALF_SHARE = 0.3
 """Of the steps, that the fit of every other projection takes."""
+_N_TYPICAL = 50
+"""Lattice parameters that stand for all of the sample's."""
 _LEAST_SHOWN = 3
 """Parts along a pixel's edge of the sample whose rays are fitted again, at least."""
 
@@ -118,6 +122,8 @@ def direct(
         a_min_A=a_range_A[0] - _PARALLAX_A, a_max_A=a_range_A[1] + _PARALLAX_A,
         n_coefficients=settings.n_coefficients,
     )  # fmt: skip
+    if settings.crystallites:
+        shapes = _weighed(shapes, sinogram, model, start)
     radius_um = settings.reach_um or _reach_um(sinogram, surroundings, start)
     if _determined(sinogram, radius_um):
         settings = settings.in_view()
@@ -127,8 +133,6 @@ def direct(
     )
     first = _start_state(problem, start)
     state = course.first(problem, first)
-    if settings.reweight:
-        problem = reweighted(problem, state)
     parts = _parts(problem, sinogram, settings.parts)
     corrected, state = course.rest(parts, state)
     scale = scale_of_halves(
@@ -141,6 +145,14 @@ def direct(
         axis_offset_um=sinogram.axis_offset_um,
     )  # fmt: skip
     return _maps(start, problem.projector.grid, state, scale, bias_A, a_range_A, seen)
+
+
+def _weighed(shapes: Shapes, sinogram: Sinogram, model: LatticeModel, start: Maps) -> Shapes:
+    """Return the shapes weighed by how far the rings of a ray disagree."""
+    a_A = start.a_A[np.isfinite(start.a_A)]
+    found = fluctuation_of(sinogram, model=model, a_A=float(np.median(a_A)))
+    typical_A = np.percentile(a_A, np.linspace(1.0, 99.0, _N_TYPICAL))
+    return weighed_by_rings(shapes, found, sinogram=sinogram, model=model, a_A=typical_A)
 
 
 def _steps_told(settings: Direct, progress: Progress | None) -> Callable[[], None]:

@@ -221,9 +221,3 @@ def _objective(
     value += settings.lattice_smoothness * rough
     by_lattice += settings.lattice_smoothness * slope.reshape(-1)[problem.image_index]
     return value, by_amount, by_lattice
-
-
-def reweighted(problem: Problem, state: State) -> Problem:
-    """Return the problem with its shapes weighed by how well ``state`` explains them."""
-    shapes, mapping = problem.shapes.reweighted(problem.measured - problem.shown(state))
-    return replace(problem, shapes=shapes, measured=problem.measured @ mapping)

@@ -14,7 +14,7 @@ class Direct(Spec):
 
     n_iterations: int = Field(60, ge=1, le=2000)
     """Quasi-Newton steps at most; fewer where the objective no longer falls."""
-    n_coefficients: int = Field(8, ge=4, le=64)
+    n_coefficients: int = Field(16, ge=4, le=64)
     """Shapes by which patterns are compared."""
     amount_smoothness: float = Field(0.08, ge=0.0, le=100.0)
     """Weight of the amount's total variation, beside a full pixel's share in the misfit."""
@@ -33,8 +33,8 @@ class Direct(Spec):
     first one's result: as many steps again."""
     reach_um: float | None = Field(None, gt=0.0)
     """How far from the axis the sample reaches; None: found from its transmission."""
-    reweight: bool = False
-    """Halfway, weigh the shapes anew by how well they are fitted."""
+    crystallites: bool = True
+    """Weigh shapes by how far the rings of one ray disagree, as those of few crystallites do."""
 
     def in_view(self) -> Direct:
         """Return the settings for a sample that rays determine."""

@@ -63,24 +63,19 @@ class Shapes:
         kept = values[..., used] @ self.from_channels[used]
         return np.asarray(kept, dtype=np.float32)
 
-    def reweighted(self, misfit: Singles) -> tuple[Shapes, Singles]:
-        """Return shapes whose misfits are as large in every direction, and the map to them.
+    def whitened(self, covariance: Floats) -> Shapes:
+        """Return shapes in which errors of this covariance are alike in every direction.
 
-        misfit (…, shape). The mean strength stays. The weighted fit is then that of generalised
-        least squares with the covariance of the misfits, as far as these are alike in all rays.
+        covariance (shape, shape), of those shapes that are not padding. The mean strength stays.
         """
         filled = np.any(self.curve != 0.0, axis=0)
-        rows = misfit[..., filled].reshape(-1, int(filled.sum())).astype(np.float64)
-        size, directions = np.linalg.eigh(rows.T @ rows / len(rows))
+        size, directions = np.linalg.eigh(covariance)
         size = np.maximum(size, _LEAST_EIGENVALUE * size[-1])
         mapping = np.zeros((filled.size, filled.size))
         mapping[np.ix_(filled, filled)] = (directions / np.sqrt(size)) @ directions.T
         scaled = mapping * (self.strength / np.mean(np.linalg.norm(self.curve @ mapping, axis=1)))
         single = scaled.astype(np.float32)
-        return (
-            replace(self, curve=self.curve @ single, from_channels=self.from_channels @ single),
-            single,
-        )
+        return replace(self, curve=self.curve @ single, from_channels=self.from_channels @ single)
 
 
 def shapes_of(
@@ -103,7 +98,7 @@ def shapes_of(
             f"the lattice parameters of the direct method must span {n_coefficients} templates, "
             f"but between {a_min_A:.4f} and {a_max_A:.4f} Å there are {int(within.sum())}"
         )
-    weight = _weights(sinogram)
+    weight = channel_weights(sinogram)
     background, _ = np.linalg.qr((model.linear[n_fixed:] * weight).T)
     patterns = model.templates[within] * weight
     patterns -= (patterns @ background) @ background.T
@@ -117,14 +112,20 @@ def shapes_of(
     )
 
 
-def _weights(sinogram: Sinogram) -> Floats:
+def channel_weights(sinogram: Sinogram) -> Floats:
     """Return 1/σ of each channel, of the smoothed mean variance; zero if not measured."""
-    few = sinogram.variance[::_EVERY, ::_EVERY].astype(np.float64)
-    mean = few.mean(axis=(0, 1))
-    used = np.isfinite(mean) & (mean > 0.0) & sinogram.measured_channels
+    mean = mean_variance(sinogram)
+    used = mean > 0.0
     spacing_deg = float(np.rad2deg(sinogram.two_theta_rad[1] - sinogram.two_theta_rad[0]))
     width = max(3, round(_SMOOTHED_DEG / spacing_deg))
     total = uniform_filter1d(np.where(used, mean, 0.0), width, mode="constant")
     share = uniform_filter1d(used.astype(np.float64), width, mode="constant")
     smooth = total / np.maximum(share, 1.0 / width)
     return np.where(used, 1.0 / np.sqrt(np.where(used, smooth, 1.0)), 0.0)
+
+
+def mean_variance(sinogram: Sinogram) -> Floats:
+    """Return the mean variance of each channel over some rays, (channel,); zero if not measured."""
+    few = sinogram.variance[::_EVERY, ::_EVERY].astype(np.float64)
+    mean = few.mean(axis=(0, 1))
+    return np.where(np.isfinite(mean) & sinogram.measured_channels, np.maximum(mean, 0.0), 0.0)

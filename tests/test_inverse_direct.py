@@ -201,19 +201,6 @@ def test_what_lies_outside_the_view_takes_its_own_share():
     assert error_A(wide) < 0.5 * error_A(narrow)
 
 
-def test_reweighting_makes_misfits_alike_and_keeps_the_strength():
-    # Truth: the definition of whitening: the covariance of the mapped misfits is a multiple of 1.
-    shapes = bell_shapes()
-    rng = np.random.Generator(np.random.Philox(7))
-    misfit = np.zeros((40, 50, 16), np.float32)
-    misfit[..., :12] = rng.standard_normal((40, 50, 12)) @ rng.standard_normal((12, 12))
-    changed, mapping = shapes.reweighted(misfit)
-    rows = (misfit @ mapping).reshape(-1, 16)[:, :12].astype(float)
-    covariance = rows.T @ rows / len(rows)
-    np.testing.assert_allclose(covariance / covariance[0, 0], np.eye(12), atol=2e-3)
-    assert changed.strength == pytest.approx(shapes.strength, rel=1e-5)
-
-
 def test_threads_do_not_change_the_result():
     # Truth: the order of additions is fixed, so results are equal bit by bit.
     problem = problem_of()
