@@ -1,0 +1,242 @@
+"""Bound what any method can tell of lattice parameters where few crystallites reflect.
+
+An electrode of 60 µm wholly in view, 71 offsets of 1 µm and 120 angles (π/2 times its width), all
+effects, plain mean. Its rays are Gaussian about their mean with the covariance of photon noise and
+of countable crystallites, ring by ring, in which every pixel errs alike in all channels of a ring:
+
+    C_h = C_photons + Σ_pixels (L·φ/g_h)·P_h(a)·P_h(a)ᵀ,     F = Σ_rays Σ_h Jᵀ·C_h⁻¹·J,
+
+with L the path through a pixel, φ its amount, g_h reflecting crystallites per µm, P_h its pattern
+and J the derivatives by φ and a. Which pixels hold material is given away, and no instrument is
+unknown: an optimistic bound. Told are, over interior and eroded voxels in mÅ,
+
+- *no knowledge*: the root mean square of √(F⁻¹), that of every unbiased estimate;
+- *curvature known*: the same of √((F + Q/b²)⁻¹), with Q the sum of squared second differences of a
+  inside particles and b their typical size in this very sample: the error of the best estimate,
+  also a biased one, of those that know so much beforehand and no more (as if all were normal);
+- what filtered back projection and the direct method make of it.
+
+Prints a Markdown table. Run from the checkout (five minutes):
+
+    python -m benchmarks.crystallite_bound [--seeds 301 302 303]
+
+Source: Van Trees, Detection, Estimation, and Modulation Theory I (1968), 2.4, for the second.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy import averaged, switched
+from benchmarks.in_view import cases, errors
+from benchmarks.methods import METHODS
+from inverse.direct_rings import ring_bounds
+from inverse.grids import PixelGrid, graded_grid
+from inverse.strips import strip_projector
+from validation.bounds_optics import Optics, prepare_optics
+from validation.experiment import Experiment
+from validation.metrics import scored_voxels
+from validation.steps import simulate
+from validation.truth import Truth, truth_on_grid
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+DIAMETER_UM, N_OFFSETS, N_ANGLES = 60.0, 71, 120
+_SHAPES = 4
+"""Of each ring: its pattern and its slope over all lattice parameters lie in so many directions."""
+_LEAST_AMOUNT, _FULL = 0.02, 0.7
+_MA = 1e3
+_PER_SIGMA = 0.6745
+"""The median of a normal deviate's size, in standard deviations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The pixels that hold material, and what the rays see of them."""
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    amount: Floats
+    a_A: Floats
+    paths_um: NDArray[np.float32]
+    """L, (ray, pixel)."""
+
+
+@dataclass(frozen=True, eq=False)
+class RingPatterns:
+    """Patterns in units of the photon noise, by few shapes."""
+
+    shown: Floats
+    """P of every pixel, (pixel, ring, shape)."""
+    slope_per_mA: Floats
+    grains_per_um: Floats
+    """(ring,)."""
+
+
+def case(seed: int) -> Experiment:
+    """Return the experiment."""
+    full = averaged(cases()["all effects: grains of 0.2 µm, trimmed 5/5"])
+    scan = full.scan.model_copy(update={"n_offsets": N_OFFSETS, "n_angles": N_ANGLES})
+    sample = full.sample.model_copy(update={"diameter_um": DIAMETER_UM})
+    return full.model_copy(update={"seed": seed, "sample": sample, "scan": scan})
+
+
+def pixels_of(experiment: Experiment, truth: Truth) -> Pixels:
+    """Return the pixels with material."""
+    grid = graded_grid(N_OFFSETS, step_um=1.0, rings=((1, 0.5 * DIAMETER_UM + 3.0),))
+    half = (N_OFFSETS - 1) / 2.0
+    column, row = np.rint(grid.x_um + half).astype(int), np.rint(grid.y_um + half).astype(int)
+    amount, a_A = np.nan_to_num(truth.volume_fraction[row, column]), truth.a_A[row, column]
+    held = np.flatnonzero((amount > _LEAST_AMOUNT) & np.isfinite(a_A))
+    return Pixels(
+        row[held], column[held], amount[held], a_A[held], _paths_um(experiment, grid, held)
+    )
+
+
+def _paths_um(
+    experiment: Experiment, grid: PixelGrid, held: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    projector = strip_projector(
+        grid, angles_rad=experiment.scan.angles_rad, n_offsets=N_OFFSETS, step_um=1.0,
+        beam_fwhm_um=experiment.beam.width_um, axis_offset_um=0.0,
+    )  # fmt: skip
+    paths = np.zeros((N_ANGLES * N_OFFSETS, held.size), np.float32)
+    for start in range(0, held.size, 64):
+        few = held[start : start + 64]
+        image = np.zeros((grid.x_um.size, few.size), np.float32)
+        image[few, np.arange(few.size)] = 1.0
+        paths[:, start : start + few.size] = projector.forward(image).reshape(len(paths), -1)
+    return paths
+
+
+def patterns_of(optics: Optics, pixels: Pixels) -> RingPatterns:
+    """Return the pixels' patterns ring by ring."""
+    scan = optics.experiment.scan
+    some = range(0, N_ANGLES, N_ANGLES // 4)
+    variance = np.mean([optics.rays(scan, k).line_variance for k in some], axis=(0, 1))
+    weight = np.divide(1.0, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0.0)
+    shown, slope = optics.pattern_at(pixels.a_A) * weight, optics.slope_at(pixels.a_A) * weight
+    bounds = ring_bounds(optics.pattern_at(pixels.a_A.mean(keepdims=True))[0] * weight)
+    both = [_in_few_shapes(shown[:, low:high], slope[:, low:high] / _MA)
+            for low, high in pairwise(bounds)]  # fmt: skip
+    return RingPatterns(
+        np.stack([each[0] for each in both], axis=1), np.stack([each[1] for each in both], axis=1),
+        _grains_per_um(optics, bounds),
+    )  # fmt: skip
+
+
+def _in_few_shapes(shown: Floats, slope: Floats) -> tuple[Floats, Floats]:
+    scale = np.linalg.norm(shown) / max(float(np.linalg.norm(slope)), np.finfo(float).tiny)
+    shapes = np.linalg.svd(np.concatenate([shown, scale * slope]), full_matrices=False)[2]
+    return shown @ shapes[:_SHAPES].T, slope @ shapes[:_SHAPES].T
+
+
+def _grains_per_um(optics: Optics, bounds: NDArray[np.int64]) -> Floats:
+    """Return how many crystallites of the refined phase reflect per µm, by ring."""
+    rings, name = optics.rings.rings, optics.recipe.phase.crystal
+    own = [core.ring.startswith(name) for core in optics.virtual.library.cores]
+    chosen = np.array(own, bool)[rings.line]
+    middle = rings.first_node[chosen] + rings.width[chosen] / 2.0
+    place = np.searchsorted(bounds, middle, side="right") - 1
+    seen = rings.grains_per_um[chosen] * optics.rings.seen[chosen]
+    # Lines that lie together add up; each stands in the list once for every state of every family.
+    lines = optics.rings.same[chosen]
+    means = {line: float(seen[lines == line].mean()) for line in np.unique(lines)}
+    total = np.zeros(bounds.size - 1)
+    for line, mean in means.items():
+        total[place[lines == line][0]] += mean
+    return np.maximum(total, np.finfo(float).tiny)
+
+
+def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> Floats:
+    """Return F over amounts, then lattice parameters in mÅ, (2·pixel, 2·pixel)."""
+    n = pixels.amount.size
+    total = np.zeros((2 * n, 2 * n), np.float32)
+    for paths in pixels.paths_um:
+        met = np.flatnonzero(paths > 1e-4)
+        if not met.size:
+            continue
+        path, shown = paths[met].astype(float), patterns.shown[met]
+        filled = path * pixels.amount[met]
+        covariance = np.broadcast_to(np.eye(_SHAPES), (shown.shape[1], _SHAPES, _SHAPES))
+        if countable:
+            spread = np.einsum("phk,p,phl->hkl", shown, filled, shown, optimize=True)
+            covariance = covariance + spread / patterns.grains_per_um[:, None, None]
+        whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+        slope = filled[:, None, None] * patterns.slope_per_mA[met]
+        rows = np.concatenate([path[:, None, None] * shown, slope])
+        rows = np.einsum("hkl,phl->phk", whitening, rows).reshape(2 * met.size, -1)
+        both = np.concatenate([met, met + n])
+        total[np.ix_(both, both)] += (rows @ rows.T).astype(np.float32)
+    return total.astype(np.float64)
+
+
+def curvature(pixels: Pixels) -> tuple[Floats, float]:
+    """Return Q and b² in mÅ² of the module's text."""
+    image = np.full((N_OFFSETS, N_OFFSETS), -1)
+    image[pixels.row, pixels.column] = np.arange(pixels.amount.size)
+    full = np.append(pixels.amount > _FULL, False)
+    runs = [
+        np.stack([turned[:, :-2], turned[:, 1:-1], turned[:, 2:]], axis=-1).reshape(-1, 3)
+        for turned in (image, image.T)
+    ]
+    inside = np.concatenate(runs)
+    inside = inside[full[inside].all(axis=1)]
+    bends = _MA * (pixels.a_A[inside] @ np.array([1.0, -2.0, 1.0]))
+    prior = np.zeros((pixels.amount.size,) * 2)
+    for i, left in enumerate((1.0, -2.0, 1.0)):
+        for j, right in enumerate((1.0, -2.0, 1.0)):
+            np.add.at(prior, (inside[:, i], inside[:, j]), left * right)
+    return prior, float((np.median(np.abs(bends)) / _PER_SIGMA) ** 2)
+
+
+def bound(information: Floats, prior: Floats, regions: tuple[Bools, ...]) -> str:
+    """Return the root mean square of the standard errors of a, of interior · eroded voxels."""
+    n = prior.shape[0]
+    known = information.copy()
+    known[n:, n:] += prior
+    known[np.diag_indices(2 * n)] *= 1.0 + 1e-7  # single precision of the sums
+    variance = np.diag(np.linalg.inv(known))[n:]
+    return " · ".join(f"{np.sqrt(variance[region].mean()):.3f}" for region in regions)
+
+
+def row(name: str, experiment: Experiment, *, countable: bool) -> str:
+    """Return a row of the table."""
+    truth = truth_on_grid(
+        experiment.build_sample(), scan=experiment.scan, beam_height_um=experiment.beam.height_um
+    )
+    pixels = pixels_of(experiment, truth)
+    patterns = patterns_of(prepare_optics(experiment, rough=True), pixels)
+    information = fisher(pixels, patterns, countable=countable)
+    scored = [scored_voxels(truth, region) for region in (truth.interior, truth.eroded)]
+    regions = tuple(region[pixels.row, pixels.column] for region in scored)
+    prior, typical = curvature(pixels)
+    simulated = simulate(experiment)
+    found = [
+        errors(METHODS[method](simulated.raw, {}), simulated.truth)[0] for method in ("FBP", "best")
+    ]
+    bounds = [bound(information, weight * prior, regions) for weight in (0.0, 1.0 / typical)]
+    return f"| {name} | {experiment.seed} | {' | '.join(bounds + found)} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="What countable crystallites let be known.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[301, 302, 303])
+    seeds = parser.parse_args().seeds
+    print("| crystallites | seed | no knowledge | curvature known | FBP | best |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for seed in seeds:
+        few = case(seed)
+        print(row("0.2 µm, plain mean", few, countable=True), flush=True)
+        print(row("too many", switched(few, grains=False), countable=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
