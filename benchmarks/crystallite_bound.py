@@ -7,18 +7,20 @@ of countable crystallites, ring by ring, in which every pixel errs alike in all 
     C_h = C_photons + Σ_pixels (L·φ/g_h)·P_h(a)·P_h(a)ᵀ,     F = Σ_rays Σ_h Jᵀ·C_h⁻¹·J,
 
 with L the path through a pixel, φ its amount, g_h reflecting crystallites per µm, P_h its pattern
-and J the derivatives by φ and a. Which pixels hold material is given away, and no instrument is
-unknown: an optimistic bound. Told are, over interior and eroded voxels in mÅ,
+and J the derivatives by φ and a. What C itself tells of them (about 1/(g·s), a few per cent) is
+left out. Which pixels hold material is given away, and no instrument is unknown. Told are, over
+interior and eroded voxels in mÅ,
 
-- *no knowledge*: the root mean square of √(F⁻¹), that of every unbiased estimate;
-- *curvature known*: the same of √((F + Q/b²)⁻¹), with Q the sum of squared second differences of a
-  inside particles and b their typical size in this very sample: the error of the best estimate,
-  also a biased one, of those that know so much beforehand and no more (as if all were normal);
+- *no knowledge*: the root mean square of √(F⁻¹), the error of the best unbiased estimate;
+- *curvature known*: that of √((F + Q/b²)⁻¹), with aᵀQa the sum of squared second differences of a
+  inside particles, and b² its mean over the rank of Q in this very sample: the error of the best
+  linear estimate of one who knows so much of bends beforehand. Bends are not normal, so that an
+  estimate that knows more of particles can do better;
 - what filtered back projection and the direct method make of it.
 
 Prints a Markdown table. Run from the checkout (five minutes):
 
-    python -m benchmarks.crystallite_bound [--seeds 301 302 303]
+    python -m benchmarks.crystallite_bound [--seeds 302 303 304]
 
 Source: Van Trees, Detection, Estimation, and Modulation Theory I (1968), 2.4, for the second.
 """
@@ -26,6 +28,7 @@ Source: Van Trees, Detection, Estimation, and Modulation Theory I (1968), 2.4, f
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -43,6 +46,7 @@ from validation.experiment import Experiment
 from validation.metrics import scored_voxels
 from validation.steps import simulate
 from validation.truth import Truth, truth_on_grid
+from xrdct.errors import InputError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -52,8 +56,6 @@ _SHAPES = 4
 """Of each ring: its pattern and its slope over all lattice parameters lie in so many directions."""
 _LEAST_AMOUNT, _FULL = 0.02, 0.7
 _MA = 1e3
-_PER_SIGMA = 0.6745
-"""The median of a normal deviate's size, in standard deviations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,12 +190,12 @@ def curvature(pixels: Pixels) -> tuple[Floats, float]:
     ]
     inside = np.concatenate(runs)
     inside = inside[full[inside].all(axis=1)]
-    bends = _MA * (pixels.a_A[inside] @ np.array([1.0, -2.0, 1.0]))
     prior = np.zeros((pixels.amount.size,) * 2)
     for i, left in enumerate((1.0, -2.0, 1.0)):
         for j, right in enumerate((1.0, -2.0, 1.0)):
             np.add.at(prior, (inside[:, i], inside[:, j]), left * right)
-    return prior, float((np.median(np.abs(bends)) / _PER_SIGMA) ** 2)
+    a_mA = _MA * (pixels.a_A - pixels.a_A.mean())
+    return prior, float(a_mA @ prior @ a_mA / np.linalg.matrix_rank(prior, hermitian=True))
 
 
 def bound(information: Floats, prior: Floats, regions: tuple[Bools, ...]) -> str:
@@ -228,14 +230,17 @@ def row(name: str, experiment: Experiment, *, countable: bool) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="What countable crystallites let be known.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[301, 302, 303])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[302, 303, 304])
     seeds = parser.parse_args().seeds
     print("| crystallites | seed | no knowledge | curvature known | FBP | best |")
     print("|---|---|---|---|---|---|", flush=True)
     for seed in seeds:
         few = case(seed)
-        print(row("0.2 µm, plain mean", few, countable=True), flush=True)
-        print(row("too many", switched(few, grains=False), countable=False), flush=True)
+        try:
+            print(row("0.2 µm, plain mean", few, countable=True), flush=True)
+            print(row("too many", switched(few, grains=False), countable=False), flush=True)
+        except InputError as error:  # not every seed packs so small an electrode
+            print(f"seed {seed}: {error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from inverse.chain import prepared_scans
 from inverse.direct import problem_of
 from inverse.direct_fit import Problem, State, fit
 from inverse.direct_prior import curvature_weights, lattice_roughness
+from inverse.direct_rings import weighed
 from inverse.direct_settings import Direct
 from inverse.direct_shapes import shapes_of
 from inverse.recipe import Recipe
@@ -97,6 +98,7 @@ def told(simulated: Simulated, experiment: Experiment, shared: Shared) -> Told:
         model, sinogram=sinogram, n_fixed=len(best.fixed_phases), a_min_A=a_range_A[0] - _MARGIN_A,
         a_max_A=a_range_A[1] + _MARGIN_A, n_coefficients=SETTINGS.n_coefficients,
     )  # fmt: skip
+    shapes = weighed(shapes, sinogram, model=model, a_A=truth.a_A[known])
     problem = problem_of(
         sinogram, shapes, radius_um=0.5 * DIAMETER_UM + 5.0, beam_fwhm_um=raw.beam.width_um,
         workers=None,

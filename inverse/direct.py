@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from inverse.direct_bias import bootstrap_bias_A
 from inverse.direct_fit import Problem, State, fit
-from inverse.direct_rings import fluctuation_of, weighed_by_rings
+from inverse.direct_rings import weighed
 from inverse.direct_scale import Scale, scale_of_halves
 from inverse.direct_settings import Direct
 from inverse.direct_shapes import Shapes, shapes_of
@@ -57,8 +57,6 @@ _STAGES = {False: (0.3, 0.7), True: (0.3, 0.3, 0.4)}
 between them."""
 _HALF_SHARE = 0.3
 """Of the steps, that the fit of every other projection takes."""
-_N_TYPICAL = 50
-"""Lattice parameters that stand for all of the sample's."""
 _LEAST_SHOWN = 3
 """Parts along a pixel's edge of the sample whose rays are fitted again, at least."""
 
@@ -123,7 +121,7 @@ def direct(
         n_coefficients=settings.n_coefficients,
     )  # fmt: skip
     if settings.crystallites:
-        shapes = _weighed(shapes, sinogram, model, start)
+        shapes = weighed(shapes, sinogram, model=model, a_A=start.a_A[np.isfinite(start.a_A)])
     radius_um = settings.reach_um or _reach_um(sinogram, surroundings, start)
     if _determined(sinogram, radius_um):
         settings = settings.in_view()
@@ -145,14 +143,6 @@ def direct(
         axis_offset_um=sinogram.axis_offset_um,
     )  # fmt: skip
     return _maps(start, problem.projector.grid, state, scale, bias_A, a_range_A, seen)
-
-
-def _weighed(shapes: Shapes, sinogram: Sinogram, model: LatticeModel, start: Maps) -> Shapes:
-    """Return the shapes weighed by how far the rings of a ray disagree."""
-    a_A = start.a_A[np.isfinite(start.a_A)]
-    found = fluctuation_of(sinogram, model=model, a_A=float(np.median(a_A)))
-    typical_A = np.percentile(a_A, np.linspace(1.0, 99.0, _N_TYPICAL))
-    return weighed_by_rings(shapes, found, sinogram=sinogram, model=model, a_A=typical_A)
 
 
 def _steps_told(settings: Direct, progress: Progress | None) -> Callable[[], None]:

@@ -30,6 +30,7 @@ _SMOOTHED_DEG = 0.8
 """Width over which the weights are smoothed: about the distance of the lines."""
 _EVERY = 10
 """Rays and angles that are looked at for the mean noise."""
+LEAST_SHAPES = 4
 _LEAST_EIGENVALUE = 1e-6
 """Of the covariance of misfits, relative to the largest: what rounding leaves of an empty shape."""
 
@@ -90,20 +91,27 @@ def shapes_of(
     """Return the shapes of the refined phase between two lattice parameters.
 
     The first ``n_fixed`` of the model's linear patterns are other phases, the rest background.
-    Raises InputError where too little of the lattice range is left.
+    Of so few templates that they cannot have ``n_coefficients`` shapes, as many as there are.
+    Raises InputError where too little of the lattice range is left, or no channel has a variance.
     """
     within = (model.a_A >= a_min_A) & (model.a_A <= a_max_A)
-    if within.sum() < n_coefficients:
-        raise InputError(
-            f"the lattice parameters of the direct method must span {n_coefficients} templates, "
-            f"but between {a_min_A:.4f} and {a_max_A:.4f} Å there are {int(within.sum())}"
-        )
     weight = channel_weights(sinogram)
+    n_shapes = min(n_coefficients, int(within.sum()))
+    if n_shapes < LEAST_SHAPES:
+        raise InputError(
+            f"the direct method needs {LEAST_SHAPES} lattice parameters to compare, but between "
+            f"{model.a_A[0]:.4f} and {model.a_A[-1]:.4f} Å, where the recipe looks, there are "
+            f"{n_shapes}"
+        )
+    if not weight.any():
+        raise InputError(
+            "The direct method needs channels whose counts have a variance above zero."
+        )
     background, _ = np.linalg.qr((model.linear[n_fixed:] * weight).T)
     patterns = model.templates[within] * weight
     patterns -= (patterns @ background) @ background.T
-    vectors = np.linalg.svd(patterns, full_matrices=False)[2][:n_coefficients].T
-    padding = ((0, 0), (0, -n_coefficients % LANES))
+    vectors = np.linalg.svd(patterns, full_matrices=False)[2][:n_shapes].T
+    padding = ((0, 0), (0, -n_shapes % LANES))
     projected = vectors - background @ (background.T @ vectors)
     return Shapes(
         a_A=model.a_A[within],
