@@ -4,16 +4,20 @@ Of particles i with means m_i that err by e_i, each on its own, the variance bet
 
     s² = Σ d_i²/(n − 1) − Σ e_i²/n,    d_i = m_i − m̄,
 
-and that of s² for these particles, e_i being known, [4 Σ d_i² e_i² + 2 Σ e_i⁴]/(n − 1)²: what the
-errors do to it, not what other particles would have shown. Within a particle of n voxels, whose
-errors are correlated by ρ (:mod:`inverse.voxel_correlation`), the same holds with
+and that of s² for these particles, what the errors do to it and not what other particles would have
+shown, is [4 Σ δ_i² e_i² + 2 Σ e_i⁴]/(n − 1)² if δ_i are the true distances. The measured d_i² are
+larger by e_i² in the mean, so that without bias
+
+    var s² = [4 Σ d_i² e_i² − 2 Σ e_i⁴]/(n − 1)²,    at least 2 Σ e_i⁴/(n − 1)²,
+
+up to 1/n. Within a particle of n voxels, whose errors are correlated by ρ
+(:mod:`inverse.voxel_correlation`), the same holds with
 
     s² = Σ d_i²/(n − 1) − [Σ e_i²/n − var m̄]·n/(n − 1),
-    var s² = [4 Σ_ij d_i e_i ρ_ij e_j d_j + 2 Σ_r ρ(r)² · Σ e_i⁴]/(n − 1)².
+    var s² = [4 Σ_ij d_i e_i ρ_ij e_j d_j − 2 Σ_ij (e_i ρ_ij e_j)²]/(n − 1)²,
 
-d_i² is what was measured, and holds the errors' part, so that a variance of s² is a little too
-large where there is nothing but errors. s itself is told as √max(s², 0), with half the width of the
-interval to which one standard uncertainty about max(s², 0) maps.
+at least 2 Σ_ij (e_i ρ_ij e_j)²/(n − 1)². s itself is told as √max(s², 0), with half the width of
+the interval to which one standard uncertainty about max(s², 0) maps.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import fftconvolve
 
 from inverse.depth_voxels import inner_voxels
 from inverse.voxel_correlation import Correlation, correlation_kernel, covariance_of_sums
@@ -32,7 +37,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _REACH = 12
-"""Voxels up to which squares of correlations are added: they fall like r⁻⁶."""
+"""Voxels up to which squares of correlations are added: they fall like r⁻⁶ or faster."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,8 @@ def spread_between(means: Floats, *, esd: Floats) -> Spread:
         return Spread(float("nan"), float("nan"))
     away = means - means.mean()
     square = away @ away / (n - 1) - float(np.mean(esd**2))
-    variance = (4.0 * np.sum((away * esd) ** 2) + 2.0 * np.sum(esd**4)) / (n - 1) ** 2
+    known, errors = 4.0 * np.sum((away * esd) ** 2), 2.0 * np.sum(esd**4)
+    variance = max(known - errors, errors) / (n - 1) ** 2
     return _spread(float(square), float(variance))
 
 
@@ -131,8 +137,9 @@ def spread_within(
     rows = np.stack([own[box] / n, away])
     covariance = covariance_of_sums(rows, esd=known, correlation=correlation, step_um=step_um)
     square = (np.sum(away**2) - np.sum(known**2) + n * covariance[0, 0]) / (n - 1)
-    together = np.sum(correlation_kernel(correlation, step_um=step_um, reach=_REACH) ** 2)
-    variance = (4.0 * covariance[1, 1] + 2.0 * together * np.sum(known**4)) / (n - 1) ** 2
+    kernel = correlation_kernel(correlation, step_um=step_um, reach=_REACH) ** 2
+    errors = 2.0 * np.sum(known**2 * fftconvolve(known**2, kernel, mode="same"))
+    variance = max(4.0 * covariance[1, 1] - errors, errors) / (n - 1) ** 2
     return _spread(float(square), float(variance))
 
 

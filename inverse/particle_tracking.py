@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdct.errors import InputError
+from xrdct.normal import SIGMA_PER_MAD
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _LEAST_OVERLAP = 0.5
-_SIGMA_PER_MAD = 1.4826
 _FAR = 3.0
 
 
@@ -85,7 +85,7 @@ def tracks(labels: Sequence[Ints]) -> Ints:
 def deviates(values: Floats, *, esd: Floats) -> Bools:
     """Return which particles deviate, by map: all (track, map)."""
     away = np.abs(values - np.median(values, axis=0))
-    usual = _SIGMA_PER_MAD * np.median(away, axis=0)
+    usual = SIGMA_PER_MAD * np.median(away, axis=0)
     return np.asarray((away > _FAR * usual) & (away > _FAR * esd))
 
 

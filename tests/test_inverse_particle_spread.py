@@ -64,6 +64,80 @@ def test_correlated_errors_add_nothing_to_the_spread_within(field):
     assert stated == pytest.approx(scatter, rel=SIGMAS / np.sqrt(2 * 1500) + 0.02)
 
 
+def stated_variance(found):
+    """Return the variance of the square that a spread and its esd were made of.
+
+    Of a square p and its standard uncertainty V the esd is ½(√(p + V) − √max(p − V, 0)).
+    """
+    p, quarter = found.value**2, found.esd**2
+    return (4.0 * quarter - p) ** 2 if 2.0 * quarter >= p else 4.0 * quarter * (p - quarter)
+
+
+def stated_mean(draw, n_draws):
+    """Return the mean of the variances stated of draws, and five sigmas of its own error."""
+    stated = np.array([stated_variance(draw()) for _ in range(n_draws)])
+    return stated.mean(), SIGMAS * stated.std() / np.sqrt(n_draws)
+
+
+def test_variance_between_is_without_bias():
+    """Truth: Var Σd² = 4 Σδ²e² + 2(n − 1)e⁴ of the noncentral χ², errors as large as the spread.
+
+    n for n − 1 in the formula, and n − 1 of n errors in Σd², add 2e⁴ up.
+    """
+    rng, n, e = np.random.default_rng(6), 200, 0.3
+    true = rng.normal(0.0, e, n)
+    away = true - true.mean()
+    expected = (4.0 * e**2 * away @ away + 2.0 * (n - 1) * e**4) / (n - 1) ** 2
+    mean, five = stated_mean(
+        lambda: spread_between(true + rng.normal(0.0, e, n), esd=np.full(n, e)), 400
+    )
+    assert abs(mean - expected) < five + 2.0 * e**4 / (n - 1) ** 2
+
+
+def test_variance_of_nothing_but_errors():
+    """Truth: 2e⁴/(n − 1) of the χ²; what is stated is never below it, and not much above.
+
+    Stated is the larger of 4Y − 2n and 2n (e⁴/(n − 1)²), Y of χ² with n − 1 degrees: in the mean
+    by 4 √(2(n − 1)) φ(0) more than 2n, as the mean of max(z, 0) is φ(0).
+    """
+    rng, n = np.random.default_rng(7), 400
+    mean, five = stated_mean(lambda: spread_between(rng.normal(0.0, 1.0, n), esd=np.ones(n)), 400)
+    least, above = 2.0 * n / (n - 1) ** 2, 4.0 * np.sqrt(2.0 * (n - 1)) / np.sqrt(2.0 * np.pi)
+    assert mean >= least * (1.0 - 1e-9)
+    assert mean < least + above / (n - 1) ** 2 + five
+
+
+def test_variance_within_is_without_bias(field):
+    """Truth: Var of a quadratic form of normal values, 4δᵀCδ + 2 tr(PCPC), P taking the mean off.
+
+    Stated, in the mean, is 4δᵀCδ + 4 tr(CPCP) − 2 tr(CC), as far off as that; C in full.
+    """
+    inside, planted, length = field
+    planted, e = 0.3 * planted, 0.4
+    y, x = np.nonzero(inside)
+    n = y.size
+    apart = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
+    noise = e**2 * np.exp(-0.5 * apart / length**2)
+    free = np.eye(n) - 1.0 / n
+    away = free @ planted[inside]
+    pcpc, cc = np.trace(free @ noise @ free @ noise), np.sum(noise**2)
+    expected = 4.0 * away @ noise @ away + 2.0 * pcpc
+    off = abs(2.0 * pcpc - 2.0 * cc)
+    assert off < 0.1 * expected
+    draws = np.random.default_rng(8).multivariate_normal(np.zeros(n), noise, 300, method="eigh")
+    rows = iter(draws)
+
+    def draw():
+        values = np.zeros(inside.shape)
+        values[inside] = planted[inside] + next(rows)
+        return spread_within(
+            values, inside=inside, esd=np.full(inside.shape, e), step_um=1.0, correlation=length
+        )
+
+    mean, five = stated_mean(draw, 300)
+    assert abs(mean - expected / (n - 1) ** 2) < five + off / (n - 1) ** 2
+
+
 def test_nothing_but_errors_has_no_spread(field):
     """Truth: the limit of a constant map: zero, with an uncertainty that is not zero."""
     inside, _, _ = field

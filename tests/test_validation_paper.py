@@ -13,8 +13,9 @@ import pytest
 from inverse.recipe import Recipe
 from phantoms.operando_electrode import volume_planes
 from phantoms.operando_options import OperandoElectrode
+from tests.paper_slice import small_slice
 from validation.cli import main
-from validation.experiment import Experiment, load_recipe
+from validation.experiment import load_recipe
 from validation.paper import paper as orchestrator
 from validation.paper import prepared
 from validation.paper.claims import HEADINGS, Claim, as_csv, as_json, as_markdown, from_table
@@ -30,7 +31,7 @@ from validation.paper.experiments import (
 )
 from validation.paper.fractions import depth_fractions
 from validation.paper.histograms import EDGES_A, counts, occupants
-from validation.paper.prepared import Sets, folder_name
+from validation.paper.prepared import folder_name
 from validation.paper.style import journal_figure
 from xrdct.errors import InputError
 from xrdct.scan import SCAN_PRESETS
@@ -146,28 +147,18 @@ def test_histograms_hold_every_voxel(voxels):
     assert counts(np.where(inside, recovered, np.nan)).sum() == pytest.approx(1.0)
 
 
-SMALL = {
-    "name": "small, of its kind",
-    "seed": 7,
-    "geometry": {"n_channels": 300},
-    "scan": {"n_offsets": 21, "n_angles": 24, "step_um": 1.0},
-    "sample": {"library": "particle_1", "diameter_um": 12.0},
-    "recipe": {"regions": {"depth_edges_um": [0.0, 2.0, 4.0, 6.5, 10.0]}},
-}
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """Return a folder, and a small slice in it."""
     folder = tmp_path_factory.mktemp("scans")
-    return folder, Sets(folder).get(Experiment.model_validate(SMALL))
+    return folder, small_slice(folder)
 
 
 def test_a_scan_is_made_once(small, monkeypatch):
     """Truth: the same maps, read from the folder by a program that cannot simulate."""
     folder, first = small
     monkeypatch.setattr(prepared, "run", None)
-    again = Sets(folder).get(Experiment.model_validate(SMALL))
+    again = small_slice(folder)
     np.testing.assert_array_equal(again.maps.a_A, first.maps.a_A)
     assert again.raw().counts.shape == (24, 21, 300)
 

@@ -1,6 +1,7 @@
 """Claims of the study: the rules of verdicts, and the numbers that claims stand on."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ from validation.paper.claims import Claim, as_markdown
 from validation.paper.claims_by_figure import CLAIMS, with_claims
 from validation.paper.claims_cell import cell_claims, discharge_claims, slice_claims
 from validation.paper.claims_degraded import single_voxels
-from validation.paper.claims_depth_coordinate import true_slopes
+from validation.paper.claims_depth_coordinate import Slopes, depth_claims, true_slopes
 from validation.paper.claims_gradient import full_excess, line_by_scan
 from validation.paper.claims_lithium import mean_x
 from validation.paper.claims_map import resolution_um
-from validation.paper.claims_persistence import excess_of, stays_in_window
+from validation.paper.claims_persistence import excess_of, followed, stays_in_window
 from validation.paper.claims_segregation import slope_and_esd
 from validation.paper.claims_window import share_inside
 from validation.paper.drawing import Drawn
@@ -45,7 +46,11 @@ EXPERIMENT = {
         ({"truth": 0.0}, "no"),  # found where there is nothing
         ({"truth": 0.0, "recovered": 1.0}, "not in the sample"),
         ({"truth": 1.9, "recovered": 1.0}, "not in the sample"),  # less than what is noticeable
+        ({"truth": -1.0}, "no"),  # of the other sign
+        ({"truth": 1.9, "recovered": 1.9}, "not in the sample"),  # there, but not noticeable
+        ({"truth": 1.9}, "not in the sample"),
         ({"esd": float("nan")}, "cannot tell"),
+        ({"esd": float("inf")}, "cannot tell"),
         ({"recovered": float("nan")}, "not found"),
         ({"limit": 11.0, "truth": 13.5}, "cannot tell"),  # 1.0 beyond, of 1.8; 1.5 wrong
     ],
@@ -58,6 +63,16 @@ def test_a_direction_must_be_both_there_and_found(changed, verdict):
         claim, recovered=-claim.recovered, truth=-claim.truth, limit=-claim.limit, kind="below"
     )
     assert mirrored.supported == verdict
+
+
+@pytest.mark.parametrize(("truth", "esd", "verdict"), [
+    (11.0, float("nan"), "yes"), (15.0, float("nan"), "no"),  # by the error alone
+    (11.0, float("inf"), "cannot tell"), (15.0, float("inf"), "cannot tell"),
+])  # fmt: skip
+def test_an_amount_of_which_nothing_is_known_cannot_be_told(truth, esd, verdict):
+    """Truth: the limit of an ever larger uncertainty; one that is not stated judges nothing."""
+    claim = replace(RISE, kind="amount", truth=truth, esd=esd)
+    assert claim.supported == verdict
 
 
 def test_every_row_tells_its_rule():
@@ -169,10 +184,18 @@ def particle(tmp_path_factory):
 
 @pytest.mark.parametrize("sigma", [0.6, 1.0])
 def test_resolution_is_that_of_the_blur(particle, sigma):
-    """Truth: a map blurred by a known Gaussian; to the tolerance of the search, 1e-3 of σ."""
-    amount = np.where(particle.measured, np.nan_to_num(particle.truth.volume_fraction), 0.0)
+    """Truth: a map blurred by a known Gaussian; to the tolerance of the search, 1e-3 of σ.
+
+    The sample goes on beyond the view, which is a disc, and is blurred before it is cut.
+    """
+    amount = np.random.default_rng(8).uniform(0.0, 1.0, particle.measured.shape)
+    assert not particle.measured.all()
     blurred = 0.8 * gaussian_filter(amount, sigma, mode="nearest")
-    made = replace(particle, maps=replace(particle.maps, volume_fraction=blurred))
+    made = replace(
+        particle,
+        maps=replace(particle.maps, volume_fraction=np.where(particle.measured, blurred, np.nan)),
+        truth=replace(particle.truth, volume_fraction=amount),
+    )
     expected = np.sqrt(8.0 * np.log(2.0) * (sigma**2 + 1.0 / 12.0))
     assert resolution_um(made) == pytest.approx(expected, rel=2e-3)
 
@@ -214,11 +237,56 @@ def test_distance_is_less_than_depth_off_the_middle(tmp_path):
     assert slopes.shown == pytest.approx([np.sqrt(0.75)])
 
 
-def test_perfect_maps_have_the_true_means(particle):
-    """Truth: the limit of no error; found means are of inner voxels, true ones of all."""
-    maps = replace(particle.maps, a_A=np.full_like(particle.maps.a_A, 8.2))
-    truth = replace(particle.truth, a_A=np.full_like(particle.truth.a_A, 8.2))
-    found = population(replace(particle, maps=maps, truth=truth))
+@pytest.fixture
+def perfect(particle):
+    """Return the slice with maps of the true lattice parameter, which rises inwards."""
+    esd_A = np.full_like(particle.maps.a_A, 1e-3)
+    maps = replace(particle.maps, a_A=particle.truth.a_A, a_esd_total_A=esd_A)
+    return replace(particle, maps=maps)
+
+
+def test_perfect_maps_have_the_true_means(perfect):
+    """Truth: the limit of no error, to rounding; outer voxels would be lower by milliångströms."""
+    found = population(perfect)
     assert found.true_particle.tolist() == [0]
-    assert found.found.mean == pytest.approx([8.2])
-    assert found.true_mean_A == pytest.approx([8.2])
+    assert found.true_mean_A == pytest.approx(found.found.mean, abs=1e-9)
+
+
+def test_particles_are_followed_with_their_true_means(perfect):
+    """Truth: the limit of no error in two scans, of which the second is 10 mÅ higher."""
+    higher = replace(
+        perfect,
+        maps=replace(perfect.maps, a_A=perfect.maps.a_A + 0.01),
+        truth=replace(perfect.truth, a_A=perfect.truth.a_A + 0.01),
+    )
+    each = followed([perfect, higher])
+    assert each.true_particle.tolist() == [0]
+    assert each.found_A.shape == (1, 2)
+    assert each.true_A == pytest.approx(each.found_A, abs=1e-9)
+    assert np.diff(each.true_A) == pytest.approx(0.01)
+    assert each.esd_A[0, 0] == pytest.approx(population(perfect).found.esd[0])
+
+
+def test_opposite_gradients_do_not_cancel(particle, monkeypatch):
+    """Truth: numpy's least squares through zero; slopes of both signs, of which sums are nought.
+
+    In the plane 0.8 of each slope is left, recovered 0.7 with an error that all share.
+    """
+    true = np.array([3.0, -2.0, -1.0]) * 1e-3
+    value, esd = 0.7 * true + 1e-4, np.array([1.0, 2.0, 1.0]) * 1e-4
+    slopes = Slopes(np.arange(3), true, 0.8 * true, np.ones(3))
+    rows = [SimpleNamespace(particle=k, slope_per_um=value[k], slope_esd_total_per_um=esd[k])
+            for k in range(3)]  # fmt: skip
+    module = "validation.paper.claims_depth_coordinate"
+    monkeypatch.setattr(f"{module}.true_slopes", lambda _: slopes)
+    monkeypatch.setattr(f"{module}.label_of", lambda _, number: number)
+    monkeypatch.setattr(f"{module}.depth_profiles", lambda *_, **__: rows)
+    *_, in_plane, recovered = depth_claims(SimpleNamespace(all_operando=lambda: [particle]))
+    (expected,), *_ = np.linalg.lstsq(true[:, None], value)
+    assert in_plane.recovered == pytest.approx(0.8)
+    assert recovered.recovered == pytest.approx(expected)
+    line = np.linalg.pinv(true[:, None])[0]
+    assert recovered.esd == pytest.approx(np.sqrt(line**2 @ esd**2))
+    monkeypatch.setattr(f"{module}.depth_profiles", lambda *_, **__: [])
+    *_, recovered = depth_claims(SimpleNamespace(all_operando=lambda: [particle]))
+    assert recovered.supported == "not found"

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from scipy.special import ndtr
 
 from inverse.depth_profiles import depth_profiles
-from validation.experiment import Experiment
+from tests.paper_slice import small_slice
 from validation.metrics import lattice_metrics
 from validation.paper.best_depths import best_profile
 from validation.paper.depths import profiles
@@ -19,7 +19,6 @@ from validation.paper.experiments import Size, operando
 from validation.paper.figure_2_maps import planes_shown
 from validation.paper.fractions import depth_fractions
 from validation.paper.particles import label_of, true_outline
-from validation.paper.prepared import Sets
 from validation.paper.residuals import (
     interior_residuals,
     normal_percent,
@@ -51,21 +50,12 @@ from validation.paper.style import (
 from validation.paper.ticks import Row, draw_rows, line_positions_deg
 
 MEASURED = operando(1, size=Size(quick=True), seed=1)
-SMALL = {
-    "name": "small, of its kind",
-    "seed": 7,
-    "geometry": {"n_channels": 300},
-    "scan": {"n_offsets": 21, "n_angles": 24, "step_um": 1.0},
-    "sample": {"library": "particle_1", "diameter_um": 12.0},
-    "recipe": {"regions": {"depth_edges_um": [0.0, 2.0, 4.0, 6.5, 10.0]}},
-}
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """Return a small slice that holds Particle 1 only."""
-    sets = Sets(tmp_path_factory.mktemp("scans"))
-    return sets.get(Experiment.model_validate(SMALL))
+    return small_slice(tmp_path_factory.mktemp("scans"))
 
 
 def test_errors_over_their_uncertainty_are_those_of_the_scorecard(small):

@@ -24,12 +24,15 @@ HEADINGS = (
 RULES = (
     "An amount is supported (yes) if the error is no larger than what the row allows. It cannot be "
     "told if twice the standard uncertainty is larger than that and holds the error. Otherwise "
-    "the answer is no.",
+    "the answer is no. An amount for which no standard uncertainty is stated is judged by its "
+    "error alone; one of infinite uncertainty cannot be told.",
     "That something is above (below) a limit is supported if it is so in the sample, by more than "
     "what the row calls noticeable, and recovered with three standard uncertainties. If it is so "
     "in the sample but not recovered, it cannot be told where three standard uncertainties hold "
-    "the error, and the answer is no where they do not. What is recovered though it is not so in "
-    "the sample is a no. What is neither in the sample nor recovered has not been tested.",
+    "the error, and the answer is no where they do not. What is recovered though the sample is "
+    "at the limit or on its other side is a no. What is in the sample too little to be noticed, "
+    "recovered or not, and what is neither in it nor recovered, has not been tested: it is not "
+    "in the sample. Without a finite standard uncertainty it cannot be told.",
     "What has no value is not found.",
 )
 """How verdicts come about, in words."""
@@ -76,17 +79,18 @@ class Claim:
 
     def _amount(self) -> Verdict:
         error = abs(self.error)
-        unsure = np.isfinite(self.esd) and _UNSURE * self.esd > self.needed
+        unsure = _UNSURE * self.esd > self.needed  # never so of NaN: no uncertainty is stated
         if unsure and error <= max(self.needed, _UNSURE * self.esd):
             return "cannot tell"
         return "yes" if error <= self.needed else "no"
 
     def _beyond(self) -> Verdict:
         sign = 1.0 if self.kind == "above" else -1.0
-        there = sign * (self.truth - self.limit) > self.needed
+        beyond = sign * (self.truth - self.limit)
+        there = beyond > self.needed
         if not np.isfinite(self.esd):
             return "cannot tell"
-        if sign * (self.recovered - self.limit) > _SEEN * self.esd:
+        if sign * (self.recovered - self.limit) > _SEEN * self.esd and (there or beyond <= 0.0):
             return "yes" if there else "no"
         if not there:
             return "not in the sample"

@@ -150,6 +150,8 @@ def _hidden(each: Slice, label: Ints, sinogram: Sinogram, way: str) -> list[Clai
         if known.sum() < 2:
             continue
         amount = float(true[known, column].mean())
+        if amount <= 0.0:  # none of it to be hidden
+            continue
         error = SIGMA_PER_MAD * float(np.median(np.abs(value - true[:, column])[known]))
         claims.append(
             Claim(

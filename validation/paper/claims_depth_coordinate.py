@@ -8,7 +8,12 @@ of the lattice parameter against depth is that of the least-squares line through
     coordinate alone   slope by distance in the plane over slope by true depth, both of the true map
     all of it          slope as recovered, by the distance that the maps show, over the true one
 
-Ratios are of sums over sections, so that small ones count little.
+The ratio q of slopes r_k to the true ones t_k is that of the line through zero, r_k = q t_k, by
+least squares:
+
+    q = Σ t_k r_k / Σ t_k²,    var q = Σ t_k² var r_k / (Σ t_k²)².
+
+Steep gradients count most, and those of either sign alike.
 """
 
 from __future__ import annotations
@@ -27,7 +32,6 @@ from validation.paper.prepared import Slice
 from validation.segmentation_metrics import Sections, sections_of
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 _SMALLEST_RADIUS_UM = 3.0
 _FEWEST_VOXELS = 12
@@ -56,8 +60,8 @@ def depth_claims(study: Study) -> list[Claim]:
     slopes = true_slopes(last)
     if slopes.number.size == 0:
         return []
-    total = float(slopes.true.sum())
-    recovered, esd, true = _recovered(last, slopes)
+    in_plane, _ = ratio_through_zero(slopes.true, slopes.in_plane)
+    recovered, esd = ratio_through_zero(*_recovered(last, slopes))
     apart = float(1.0 - slopes.shown.mean())
     note = (
         f"{slopes.number.size} sections with a gradient above {1e3 * _LEAST_RISE_A:.0f} mÅ; their "
@@ -67,15 +71,29 @@ def depth_claims(study: Study) -> list[Claim]:
         *_of_first(slopes),
         Claim(
             "4a", "Gradients by distance in the plane over those by depth, maps without error",
-            "distance in the slice is used", recovered=float(slopes.in_plane.sum()) / total,
-            truth=1.0, needed=_NEEDED, note=note,
+            "distance in the slice is used", recovered=in_plane, truth=1.0, needed=_NEEDED,
+            note=note,
         ),
         Claim(
             "4a", "Gradients as recovered over those by depth, all sections that hold one",
-            "distance in the slice is used", recovered=recovered / true, truth=1.0, needed=_NEEDED,
-            esd=esd / abs(true), note="errors of the map and of outlines included",
+            "distance in the slice is used", recovered=recovered, truth=1.0, needed=_NEEDED,
+            esd=esd, note="errors of the map and of outlines included",
         ),
     ]  # fmt: skip
+
+
+def ratio_through_zero(
+    true: Floats, found: Floats, esd: Floats | None = None
+) -> tuple[float, float]:
+    """Return the ratio of found slopes to true ones, (section,), and its standard uncertainty.
+
+    NaN where there is no slope; the uncertainty, too, where none is given.
+    """
+    squared = float(true @ true)
+    if squared == 0.0:
+        return float("nan"), float("nan")
+    spread = float("nan") if esd is None else float(np.sqrt(true**2 @ esd**2)) / squared
+    return float(true @ found) / squared, spread
 
 
 def _of_first(slopes: Slopes) -> list[Claim]:
@@ -133,8 +151,8 @@ def _slope(values: Floats, depth_um: Floats) -> float:
     return float(away @ values) / squared if squared > 0.0 else 0.0
 
 
-def _recovered(each: Slice, slopes: Slopes) -> tuple[float, float, float]:
-    """Return the sum of recovered slopes, its esd, and the sum of the true ones of the same."""
+def _recovered(each: Slice, slopes: Slopes) -> tuple[Floats, Floats, Floats]:
+    """Return the true slopes of the sections that are found, the recovered ones, and their esds."""
     maps = each.maps
     labels = {label_of(each, int(number)): k for k, number in enumerate(slopes.number)}
     labels.pop(None, None)
@@ -146,10 +164,10 @@ def _recovered(each: Slice, slopes: Slopes) -> tuple[float, float, float]:
         ),
         only=tuple(label for label in labels if label is not None),
     )  # fmt: skip
-    known = [profile for profile in found if np.isfinite(profile.slope_per_um)]
-    if not known:
-        return float("nan"), float("nan"), float("nan")
-    squares = [profile.slope_esd_total_per_um**2 for profile in known]
-    true = [slopes.true[labels[profile.particle]] for profile in known]
-    total = sum(profile.slope_per_um for profile in known)
-    return float(total), float(np.sqrt(sum(squares))), float(sum(true))
+    rows = [
+        (slopes.true[labels[one.particle]], one.slope_per_um, one.slope_esd_total_per_um)
+        for one in found
+        if np.isfinite(one.slope_per_um + one.slope_esd_total_per_um)
+    ]
+    true, value, esd = np.array(rows, float).reshape(-1, 3).T
+    return true, value, esd

@@ -87,8 +87,8 @@ def _growth(found: Sequence[Profiles], number: int, *, kind: Kind) -> Claim:
     return Claim(
         f"4{'ab'[number]}", f"Core less surface of {NAMES[number]}, {words}",
         "more severe" if number == 0 else "uniform throughout", recovered=slope,
-        truth=float(line @ true), needed=_NEEDED_MA_PER_SCAN, unit="mÅ per scan", esd=slope_esd,
-        kind=kind,
+        truth=float(line @ np.where(line != 0.0, true, 0.0)), needed=_NEEDED_MA_PER_SCAN,
+        unit="mÅ per scan", esd=slope_esd, kind=kind,
     )  # fmt: skip
 
 

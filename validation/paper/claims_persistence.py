@@ -53,14 +53,14 @@ def followed(slices: Sequence[Slice]) -> Followed:
         )  # fmt: skip
         rows = {number: row for row, number in enumerate(means.number.tolist())}
         own = matching_truth(label, same[:, scan], each.truth.particle)
-        of_truth = true_means(each)
+        of_truth = true_means(each, label=label, numbers=same[:, scan], own=own)
         if scan == 0:
             number_of = own
         for track, number in enumerate(same[:, scan].tolist()):
             if number in rows and own[track] >= 0:
                 found[track, scan] = means.mean[rows[number]]
                 esd[track, scan] = means.esd[rows[number]]
-                true[track, scan] = of_truth[own[track]]
+                true[track, scan] = of_truth[track]
     known = np.isfinite(found).all(axis=1) & np.isfinite(true).all(axis=1)
     return Followed(found[known], esd[known], true[known], number_of[known])
 

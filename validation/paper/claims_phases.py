@@ -2,6 +2,10 @@
 
 A phase is *there* in a region where its weight fraction exceeds three standard uncertainties; in
 truth, where it exceeds half a percent, which the study states as its error.
+
+Standard uncertainties of means and differences add those of depths and scans as if they were
+independent. Depths of one particle come of the same rays, but tables of regions hold no
+covariances, so that they are only of the right order.
 """
 
 from __future__ import annotations
@@ -20,10 +24,10 @@ from validation.paper.particles import NAMES
 from validation.paper.phases import LEAST_NEEDED, PHASE_WORDS, needed_percent
 from validation.paper.prepared import Slice
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _ROCK_SALT, _INTERMEDIATE, _SHELL = "LiMnO2-rocksalt", "Li0.5Mn2O4", "Li2MnO3"
+_ESD_NOTE = "esds of depths added as independent, though they share rays"
 _THERE = 3.0
 _NOTICEABLE = 1.0
 """Percent by weight."""
@@ -79,7 +83,7 @@ def mean_over(
 def _direction(figure: str, words: str, published: str, mean: Mean) -> Claim:
     return Claim(
         figure, words, published, recovered=mean.recovered, truth=mean.true, needed=_NOTICEABLE,
-        unit="wt %", esd=mean.esd, kind="above",
+        unit="wt %", esd=mean.esd, kind="above", note=_ESD_NOTE,
     )  # fmt: skip
 
 
@@ -165,7 +169,7 @@ def _in_most(each: Slice, scan: int, way: str) -> Claim:
         "5d", f"Particles with {PHASE_WORDS[_ROCK_SALT]}, scan {scan}, {way}", "most",
         recovered=1e2 * float(found.mean()) if known else float("nan"),
         truth=1e2 * float(true.mean()) if known else float("nan"), needed=_NEEDED_SHARE, unit="%",
-        digits=0, note=f"of {found.size}, each by all of its depths",
+        digits=0, note=f"of {found.size}, each by all of its depths; {_ESD_NOTE}",
     )  # fmt: skip
 
 

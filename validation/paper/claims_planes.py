@@ -8,15 +8,12 @@ for the particles that they cut.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inverse.particle_spread import spread_between
 from validation.paper.claims import Claim
 from validation.paper.drawing import Study
 from validation.paper.populations import population
 from validation.paper.prepared import Slice
-
-Floats = NDArray[np.float64]
 
 _NEEDED_MA = 1.0
 

@@ -3,6 +3,10 @@
 Segregated phases (Li2MnO3 and rock salt) and lattice parameter of every particle of the degraded
 electrode, from its depths. The slope between the two is that of the least-squares line through the
 particles, all alike; its standard uncertainty is that which they show by their scatter about it.
+
+The standard uncertainty of a particle adds those of both phases and of its depths as if they were
+independent. They come of the same rays, but tables of regions hold no covariances, so that it is
+only of the right order.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ Floats = NDArray[np.float64]
 _SEGREGATED = ("Li2MnO3", "LiMnO2-rocksalt")
 _NOTICEABLE_PERCENT = 1.0
 _NEEDED_SHARE = 0.1
+_ESD_NOTE = "esds of phases and depths added as independent, though they share rays"
 _PER_A = 0.01
 """The slope is told per 10 mÅ."""
 
@@ -90,7 +95,7 @@ def _between(each: Segregation, way: str) -> list[Claim]:
     found = spread_between(each.percent, esd=each.esd)
     true = float(each.true_percent.std(ddof=1))
     words = f"Spread of segregated phases between particles, {way}"
-    note = f"{each.percent.size} particles"
+    note = f"{each.percent.size} particles; {_ESD_NOTE}"
     return [
         Claim(
             "6d", f"{words}: not all alike", "varies", recovered=found.value, truth=true,

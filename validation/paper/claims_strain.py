@@ -7,7 +7,6 @@ the widths of lines is taken off (:mod:`inverse.region_analysis`). Truth is the 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from inverse.quantify_strain import StrainRange
@@ -16,8 +15,6 @@ from validation.paper.claims import Claim
 from validation.paper.drawing import Study
 from validation.paper.particles import NAMES, found_particle
 from validation.paper.prepared import Slice
-
-Floats = NDArray[np.float64]
 
 _UNIT = 1e4
 _NEEDED = 1.0

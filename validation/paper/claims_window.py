@@ -19,6 +19,7 @@ from validation.paper.drawing import Study
 from validation.paper.fractions import region_rows
 from validation.paper.histograms import FORBIDDEN_A
 from validation.paper.particles import NAMES, Found, found_particle
+from validation.paper.populations import true_means
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
@@ -103,10 +104,11 @@ def _jump(slices: Sequence[Slice], found: Sequence[Found]) -> Claim:
             each.maps.a_A, label=inside, esd=each.maps.a_esd_total_A,
             step_um=each.maps.scan.step_um, correlation=each.maps.recipe.reconstruction.filter,
         )  # fmt: skip
-        true_A = each.true_a_A[particle.true]
-        true = float(np.nanmean(true_A)) if np.isfinite(true_A).any() else np.nan
+        true_A = true_means(
+            each, label=inside, numbers=own.number, own=np.full_like(own.number, particle.number)
+        )
         there = own.number.size > 0
-        means.append((own.mean[0], own.esd[0], true) if there else (np.nan, np.nan, true))
+        means.append((own.mean[0], own.esd[0], true_A[0]) if there else (np.nan, np.nan, np.nan))
     before, after = 1e3 * np.array(means)
     return Claim(
         "3c", f"{NAMES[1]} grows by more than the window's width, scan 1 to 2", "passes across",

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
 from validation.paper.prepared import Slice
 from validation.paper.residuals import ERROR_MA, Residuals, Z
@@ -31,7 +30,6 @@ from validation.paper.style import (
     panel,
 )
 
-Floats = NDArray[np.float64]
 Metrics = Mapping[str, Any]
 
 _COLUMNS = 5

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from inverse.depth_profiles import DepthProfile
 from validation.paper.depths import Profiles
@@ -23,8 +22,6 @@ from validation.paper.style import (
     map_panel,
     panel,
 )
-
-Floats = NDArray[np.float64]
 
 _DEEPEST_UM = 10.0
 _APART_UM = 0.06

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
@@ -16,8 +15,6 @@ from validation.paper.particles import NAMES
 from validation.paper.patterns import depth_patterns
 from validation.paper.phases import LEAST_NEEDED, PHASE_WORDS, needed_percent
 from validation.paper.style import journal_figure, parts
-
-Floats = NDArray[np.float64]
 
 _CAPTION = (
     "a, c: the four depths into which each particle is divided in slice 5, as found and as they "

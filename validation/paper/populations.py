@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inverse.depth_voxels import inner_voxels
 from inverse.particle_spread import ParticleMeans, particle_averages
 from validation.paper.prepared import Slice
 
@@ -26,7 +27,7 @@ class Population:
     true_particle: Ints
     """Number in the sample of the one that covers most of it."""
     true_mean_A: Floats
-    """Over the true particle's voxels in view."""
+    """Over those voxels that the recovered mean is over and that are the true particle's."""
     diameter_um: Floats
     """Of the found section."""
 
@@ -40,9 +41,7 @@ def population(each: Slice) -> Population:
         correlation=maps.recipe.reconstruction.filter,
     )  # fmt: skip
     own = matching_truth(label, found.number, truth.particle)
-    means_A = true_means(each)
-    matched = own >= 0
-    true_A = np.where(matched, means_A[np.where(matched, own, 0)], np.nan)
+    true_A = true_means(each, label=label, numbers=found.number, own=own)
     known = np.isfinite(true_A)
     kept = ParticleMeans(
         found.number[known], found.n_voxels[known], found.mean[known], found.esd[known]
@@ -68,15 +67,21 @@ def matching_truth(label: Ints, numbers: Ints, true: Ints) -> Ints:
     return matched
 
 
-def true_means(each: Slice) -> Floats:
-    """Return the mean true lattice parameter of the sample's particles, Å; NaN where not in view.
+def true_means(each: Slice, *, label: Ints, numbers: Ints, own: Ints) -> Floats:
+    """Return the mean true lattice parameter where that of each found particle was taken, Å.
 
-    Over voxels in view of which the particle fills half.
+    ``numbers`` are of particles in the map of labels (y, x), ``own`` the true ones that they are,
+    −1 for none, both (particle,). Like is compared with like: the voxels are the inner ones that
+    have a value in the maps, as :func:`inverse.particle_spread.particle_averages` takes them, as
+    far as the true particle fills half of them; NaN where there is none.
     """
-    truth = each.truth
+    maps, truth = each.maps, each.truth
     filled = truth.volume_fraction + sum(truth.extra_fraction.values()) >= _LEAST_FILLED
-    used = (truth.particle >= 0) & filled & each.measured & np.isfinite(truth.a_A)
-    count = np.bincount(truth.particle[used], minlength=1)
-    total = np.bincount(truth.particle[used], truth.a_A[used], minlength=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(total / count)
+    used = inner_voxels(label) & np.isfinite(maps.a_A) & np.isfinite(maps.a_esd_total_A)
+    used &= filled & np.isfinite(truth.a_A) & (truth.particle >= 0)
+    means_A = np.full(numbers.size, np.nan)
+    for row, (number, true) in enumerate(zip(numbers.tolist(), own.tolist(), strict=True)):
+        inside = used & (label == number) & (truth.particle == true)
+        if inside.any():
+            means_A[row] = truth.a_A[inside].mean()
+    return means_A
