@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xraylib
 
+from validation.check_crystallites import crystallite_warnings
 from validation.experiment import Experiment, ParticleList
 from xrdct.composition import number_density_per_A3
 from xrdct.crystal import atomic_number, load_crystal
@@ -121,6 +122,7 @@ def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
     if _is_empty_slice(experiment):
         found.append(f"no particle reaches the measured plane, z = {height_um:g} µm")
     found += _ring_warnings(experiment)
+    found += crystallite_warnings(experiment)
     if experiment.mode == "frames" and scan.n_points > _MANY_FRAMES:
         found.append(
             f"{scan.n_points} frames take hours: `--mode patterns` imitates their statistics"
