@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from forward.flux import BeamDecay, incident_photons, monitor_counts
 from xrdct.errors import InputError
@@ -74,3 +75,31 @@ def test_seed_and_scan_number_name_the_draw():
 def test_times_before_the_first_top_up_are_refused():
     with pytest.raises(InputError, match=r"times count from the top-up at 0 s, got -1 s"):
         photons(BeamDecay(), times_s=np.array([-1.0, 2.0]))
+
+
+def test_a_scan_alone_is_number_zero():
+    # Definition: scans count from 0, and a call that names none is of the first.
+    decay = BeamDecay(flicker_rms=0.01, monitor_efficiency=0.1)
+    n0 = incident_photons(decay, times_s=TIMES_S, photons_per_exposure=1e6, seed=1)
+    np.testing.assert_array_equal(n0, photons(decay, scan_number=0))
+    first = monitor_counts(decay, photons=n0, seed=1, scan_number=0)
+    np.testing.assert_array_equal(monitor_counts(decay, photons=n0, seed=1), first)
+    assert np.any(monitor_counts(decay, photons=n0, seed=1, scan_number=1) != first)
+    assert np.any(monitor_counts(decay, photons=n0, seed=2) != first)
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        ("decay_per_h", -1e-9),
+        ("refill_h", 0.0),
+        ("flicker_rms", -1e-9),
+        ("monitor_efficiency", 0.0),
+        ("monitor_efficiency", 1.0 + 1e-9),
+    ],
+)
+def test_beams_that_cannot_be_are_refused(key, bad):
+    # Limit: a stored beam only falls between top-ups, a period is some time, a spread is not
+    # negative, and a monitor counts some of the photons and no more than all.
+    with pytest.raises(ValidationError, match=r"should be (greater|less)"):
+        BeamDecay(**{key: bad})

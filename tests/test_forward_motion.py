@@ -1,7 +1,10 @@
 """Motion: order and times of the exposures, true and read positions."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from forward.motion import Motion, acquisition_order, point_times_s, positions
 from xrdct.scan import Scan
@@ -137,3 +140,51 @@ def test_stages_follow_an_interlaced_scan():
     where = positions(Motion(), scan=scan, seed=1)
     for offsets in (where.true_offset_um, where.encoder_offset_um):
         np.testing.assert_array_equal(offsets - SCAN.offsets_um, [[0.0] * 4, [1.0] * 4, [0.0] * 4])
+
+
+def test_a_scan_alone_is_number_zero():
+    # Definition: scans count from 0, and a call that names none is of the first.
+    motion = Motion(jitter_um=0.3)
+    alone = positions(motion, scan=SCAN, seed=1)
+    first = positions(motion, scan=SCAN, seed=1, scan_number=0)
+    np.testing.assert_array_equal(alone.true_offset_um, first.true_offset_um)
+
+
+def test_one_turn_of_the_wobbles_phase_either_way_is_allowed():
+    # Law: phases are periodic, so −360°, 0° and 360° place the run-out alike; 2π rounds to 4e-16.
+    motions = [Motion(wobble_um=2.0, wobble_phase_deg=turn) for turn in (-360.0, 0.0, 360.0)]
+    offsets = [positions(motion, scan=SCAN, seed=1).true_offset_um for motion in motions]
+    np.testing.assert_allclose(offsets[0], offsets[1], atol=1e-14)
+    np.testing.assert_allclose(offsets[2], offsets[1], atol=1e-14)
+
+
+def test_positions_are_one_record_each_that_does_not_change():
+    # Law: arrays have no one truth value, so records of them are equal only to themselves.
+    where = positions(Motion(), scan=SCAN, seed=1)
+    assert where != positions(Motion(), scan=SCAN, seed=1)
+    assert where in {where}
+    with pytest.raises(FrozenInstanceError):
+        where.true_rotation_rad = where.encoder_rotation_rad
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["jitter_um", "encoder_noise_um", "wobble_um", "rotation_error_mrad", "encoder_noise_mrad"],
+)
+def test_an_amplitude_below_zero_is_refused(key):
+    # Limit: an RMS is a root, and a negative amplitude of the run-out is another phase.
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Motion(**{key: -1e-9})
+
+
+def test_stages_err_in_nothing_unless_told():
+    # Definition of the defaults.
+    assert set(Motion().model_dump().values()) == {0.0}
+
+
+def test_a_slow_drift_is_a_drift():
+    # Closed form: 9 µm/h is 0.0025 µm/s; the last point is taken after 33.75 s.
+    where = positions(Motion(drift_um_per_h=9.0), scan=SCAN, seed=1)
+    moved = where.true_offset_um - SCAN.offsets_um
+    np.testing.assert_allclose(moved, 0.0025 * point_times_s(SCAN), rtol=0, atol=1e-12)
+    assert moved[-1, -1] == pytest.approx(0.0025 * 33.75, rel=1e-9)

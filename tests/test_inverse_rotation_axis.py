@@ -1,6 +1,6 @@
 """The rotation axis found in the data, on discs of known projections and in the simulator."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -220,3 +220,9 @@ def test_the_axis_of_a_simulated_window(seed, turn_deg, n_angles):
         rotations_rad=raw.readings.encoder_rotation_rad,
     )
     assert rotation_axis(sinogram).offset_um == pytest.approx(AXIS_UM, abs=0.05)
+
+
+def test_a_found_axis_does_not_change():
+    found = rotation_axis(scanned(packed_discs(within=25.0), n_offsets=61, n_angles=20))
+    with pytest.raises(FrozenInstanceError):
+        found.offset_um = 0.0

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xrdct.attenuation import linear_attenuation_per_um
-from xrdct.composition import number_density_per_A3
+from xrdct.composition import formula_mass_u, number_density_per_A3
 from xrdct.crystal import load_crystal
 from xrdct.errors import InputError
 
@@ -80,3 +80,27 @@ def test_number_density_of_a_crystal_is_its_cell():
 def test_impossible_materials_are_refused(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_density_is_a_positive_number(bad):
+    with pytest.raises(InputError, match="must be positive: got"):
+        number_density_per_A3(PEEK, density_g_per_cm3=bad)
+
+
+@pytest.mark.parametrize("bad", [-0.1, float("inf"), float("nan")])
+def test_a_formula_counts_atoms_by_numbers(bad):
+    with pytest.raises(InputError, match=r"count atoms from 0: got .* of H"):
+        formula_mass_u({"C": 1.0, "H": bad})
+
+
+def test_a_formula_may_count_parts_of_atoms_and_none():
+    # Law: what a formula lists none of is not there, and halves of all are the same stuff.
+    # Closed form: water of 1 g/cm³ holds N_A/18.015 molecules a cm³ (IUPAC: H 1.008, O 15.999).
+    # xraylib's atomic weights have two decimals: half a unit of the last for each atom.
+    water = number_density_per_A3({"H": 2.0, "O": 1.0, "Li": 0.0}, density_g_per_cm3=1.0)
+    half = number_density_per_A3({"H": 1.0, "O": 0.5}, density_g_per_cm3=1.0)
+    assert water.pop("Li") == 0.0
+    assert water == pytest.approx(half, rel=1e-14)
+    assert water["O"] == pytest.approx(6.02214076e23 / 18.015 * 1e-24, rel=0.015 / 18.015)
+    assert formula_mass_u({"H": 0.25}) == pytest.approx(0.25 * 1.008, rel=0.005 / 1.008)

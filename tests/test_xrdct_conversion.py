@@ -98,3 +98,19 @@ def test_arrays_are_converted_element_by_element():
 def test_impossible_values_are_refused_with_the_rule_and_the_value(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("bad", [-1e-9, float("inf"), float("nan")])
+def test_a_ring_has_a_radius_of_zero_or_more(bad):
+    # Limit: the beam itself, r = 0, is seen at 2θ = 0; every place on the detector is somewhere.
+    assert conversion.two_theta_from_radius_rad(0.0, distance_m=0.5) == 0.0
+    for radius_m in (bad, np.array([0.1, bad])):
+        with pytest.raises(InputError, match=r"ring radius \(m\) must be zero or more"):
+            conversion.two_theta_from_radius_rad(radius_m, distance_m=0.5)
+
+
+def test_a_spacing_that_reflects_at_no_angle_is_told_the_least_that_does():
+    # Limit: d = λ/2 reflects straight back.
+    assert conversion.two_theta_rad(0.7, wavelength_A=1.4) == pytest.approx(np.pi, rel=1e-7)
+    with pytest.raises(InputError, match=r"half the wavelength, 0\.7 Å, to reflect: got 0\.6 Å"):
+        conversion.two_theta_rad(np.array([0.65, 0.6, 2.0]), wavelength_A=1.4)

@@ -138,3 +138,13 @@ def test_a_site_needs_finite_coordinates():
 def test_unknown_crystal_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match=r"unknown crystal 'LMO': .*LiMn2O4"):
         load_crystal("LMO")
+
+
+def test_images_that_neither_meet_nor_part_are_refused():
+    # Law (orbit and stabiliser): the number of images times that of the operations that leave the
+    # atom in place is the number of all operations. To 2e-3, 4 of the 12 of P 6 m m leave this atom
+    # in place, but it has 6 images; 3 of the 4 of P 4 leave the other, but it has only 1.
+    with pytest.raises(InputError, match="its multiplicity is unclear"):
+        orbit((0.003735853631456351, 1.0019980620646063, 0.33), space_group="P 6 m m")
+    with pytest.raises(InputError, match="its multiplicity is unclear"):
+        orbit((0.0015, 0.0, 0.3), space_group="P 4")

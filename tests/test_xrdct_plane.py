@@ -1,5 +1,7 @@
 """Directions and places on a tilted detector, against pyFAI and closed forms."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -238,3 +240,21 @@ def test_acceptance_is_what_pixels_subtend_of_the_ring(pose):
     bound = misplaced * solid.max() / ring + 4.0 / 4096
     assert np.all(np.abs(summed - acceptance) < bound)
     assert acceptance.max() > 30.0 * bound.min()  # the test can fail
+
+
+def test_planes_are_compared_by_value_and_sights_are_not():
+    # Law: numbers have one truth value, arrays have not. Neither record changes.
+    plane = Plane(distance_m=1.0, poni1_m=0.1, poni2_m=0.2)
+    assert plane == Plane(distance_m=1.0, poni1_m=0.1, poni2_m=0.2)
+    assert len({plane, Plane(1.0, 0.1, 0.2), Plane(1.0, 0.1, 0.3)}) == 2
+    with pytest.raises(FrozenInstanceError):
+        plane.distance_m = 2.0
+    seen = sight(plane, 0.1, 0.2)
+    assert seen != sight(plane, 0.1, 0.2)
+    with pytest.raises(FrozenInstanceError):
+        seen.range_m = seen.two_theta_rad
+
+
+def test_a_detector_that_is_told_no_rotation_stands_upright():
+    # Definition of the defaults: the normal is the beam, rows are vertical.
+    np.testing.assert_array_equal(Plane(1.0, 0.0, 0.0).rotation, np.eye(3))

@@ -11,7 +11,7 @@ from xrdct.conversion import two_theta_rad, wavelength_A
 from xrdct.crystal import Crystal, Site, crystal_names, load_crystal
 from xrdct.errors import InputError
 from xrdct.formfactor import atomic_form_factor
-from xrdct.reflections import powder_reflections
+from xrdct.reflections import powder_reflections, structure_factors_e
 from xrdct.scattering import ring_power_per_m
 
 ENERGY_KEV = 50.0
@@ -176,3 +176,36 @@ def test_scaled_crystals_share_their_geometry():
 def test_impossible_requests_are_refused(arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         powder_reflections(load_crystal("LiMn2O4"), **arguments)
+
+
+@pytest.mark.parametrize("name", ["LiMn2O4", "graphite"])
+def test_every_line_on_its_own_limit_is_included(name):
+    # Definition: d ≥ d_min and 2θ ≤ 2θ_max include the limit, wherever rounding puts it.
+    crystal = load_crystal(name)
+    for d in powder_reflections(crystal, energy_keV=ENERGY_KEV, d_min_A=1.0).d_A:
+        angle = two_theta_rad(float(d), wavelength_A=WAVELENGTH_A)
+        for limit in ({"d_min_A": float(d)}, {"two_theta_max_rad": angle}):
+            found = powder_reflections(crystal, energy_keV=ENERGY_KEV, **limit)
+            assert found.d_A[-1] == pytest.approx(d, rel=1e-12)
+
+
+@pytest.mark.parametrize("occupancy", [1.0, 0.01])
+@pytest.mark.parametrize(("share", "seen"), [(4e-12, True), (0.25e-12, False)])
+def test_a_line_is_absent_below_a_share_of_the_forward_amplitude(share, seen, occupancy):
+    # Closed form: atoms at a corner and in the middle, of occupancies o and o(1 − ε), have
+    # F(100) = o ε f(s) where F(000) = o (2 − ε) f(0): a share (ε/2)² of |F(000)|², a little less as
+    # f(s) is 4 % below f(0) in a cell of 20 Å, whatever o is. The line is left out below 1e-12.
+    epsilon = 2.0 * np.sqrt(share)
+    sites = tuple(
+        Site(f"Si{n}", (("Si", part),), (x, x, x), 0.0, 1)
+        for n, (part, x) in enumerate([(occupancy, 0.0), (occupancy * (1.0 - epsilon), 0.5)])
+    )
+    crystal = Crystal("Si", (20.0,) * 3 + (90.0,) * 3, "P 1", sites, 1)
+    found = powder_reflections(crystal, energy_keV=ENERGY_KEV, d_min_A=13.0)
+    assert ("1 0 0" in found.names or "0 0 1" in found.names) is seen
+    assert found.multiplicity[-1] == 12  # (110): both atoms together
+    both = structure_factors_e(crystal, hkl=np.array([[1, 0, 0], [1, 1, 0]]), energy_keV=ENERGY_KEV)
+    s = np.array([1.0, np.sqrt(2.0)]) / 40.0
+    f = atomic_form_factor("Si", s_per_A=s, energy_keV=ENERGY_KEV)
+    expected = f * occupancy * np.array([epsilon, 2.0 - epsilon])
+    np.testing.assert_allclose(both, expected, rtol=1e-8)

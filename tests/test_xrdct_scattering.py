@@ -219,3 +219,22 @@ def test_ring_power_of_a_scaled_cell(factor):
 def test_impossible_scattering_is_refused(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("bad", [-1.0 - 1e-9, 1.0 + 1e-9, float("nan")])
+def test_a_beam_is_polarised_wholly_at_most(bad):
+    # Limit: beyond ±1 the factor would be negative at 2θ = 90°; at ±1 it is 0 there along or
+    # across, and 1 the other way (written out).
+    right = np.pi / 2
+    for degree, azimuth in ((1.0, 0.0), (-1.0, right)):
+        assert polarisation_factor(right, azimuth, degree=degree) == pytest.approx(0.0, abs=1e-15)
+        assert polarisation_factor(right, azimuth + right, degree=degree) == pytest.approx(1.0)
+    with pytest.raises(InputError, match="within −1 to 1"):
+        polarisation_factor(right, 0.0, degree=bad)
+
+
+@pytest.mark.parametrize("bad", [-1.0, 0.0, float("inf"), float("nan")])
+def test_a_cell_has_some_volume_and_an_end(bad):
+    lines = powder_reflections(load_crystal("Al"), energy_keV=50.0, d_min_A=2.0)
+    with pytest.raises(InputError, match="must be positive: got"):
+        ring_power_per_m(lines, cell_volume_A3=bad, wavelength_A=WAVELENGTH_A)
