@@ -39,8 +39,8 @@ def test_it_is_told_where_trimming_takes_more_than_a_tenth_and_only_there():
 
 
 def test_spots_are_those_of_the_simulators_first_ring():
-    # Truth: the simulator's grains per µm and radius of the same ring, (111); lattice parameters lie
-    # within 1 % of the 8.2 Å taken here, which moves either by as much.
+    # Truth: grains per µm and radius of the same ring, (111), in the simulator. Lattice parameters
+    # are within 1 % of the 8.2 Å taken here, which moves either by as much.
     ball = Particle(centre_um=(0.0, 0.0, 0.0), diameter_um=18.0, grain_um=0.2)
     given = electrode(0.2).model_copy(
         update={"sample": ParticleList(particles=(ball,)),
