@@ -48,8 +48,7 @@ class PatternStatistics:
         The latter is the standard deviation between exposures, one where nothing is trimmed.
         """
         spots = np.maximum(spots_per_pixel, _FEWEST_SPOTS)
-        lower, upper = (min(part, _MOST_OF_ONE_SIDE) for part in (self.lower, self.upper))
-        given = {"lower": lower, "upper": upper, "fwhm_px": self.spot_fwhm_px}
+        given = ring_trimming(self.lower, self.upper) | {"fwhm_px": self.spot_fwhm_px}
         return kept_fraction(spots, **given), np.sqrt(spots * trimmed_variance(spots, **given))
 
     def measured(
@@ -65,6 +64,11 @@ class PatternStatistics:
         drawn = draw_estimate(mean, variance, key=key, first_ray=first_ray, workers=1)
         ratio = np.divide(variance, mean, out=np.ones_like(mean), where=mean > 0.0)
         return drawn, ratio * drawn
+
+
+def ring_trimming(lower: float, upper: float) -> dict[str, float]:
+    """Return ``lower`` and ``upper`` as tables of rings take them, which know no median."""
+    return {"lower": min(lower, _MOST_OF_ONE_SIDE), "upper": min(upper, _MOST_OF_ONE_SIDE)}
 
 
 def pattern_statistics(

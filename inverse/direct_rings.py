@@ -77,15 +77,14 @@ def fluctuation_of(sinogram: Sinogram, *, model: LatticeModel, a_A: float) -> Fl
     pattern = model.templates[int(np.argmin(np.abs(model.a_A - a_A)))]
     weight = channel_weights(sinogram)
     bounds = ring_bounds(pattern * weight)
+    if bounds.size <= _LEAST_RINGS:
+        return Fluctuation(bounds, np.zeros(bounds.size - 1), 0.0)
     rings = np.zeros((bounds.size - 1, pattern.size))
     for row, low, high in zip(rings, bounds[:-1], bounds[1:], strict=True):
         row[low:high] = pattern[low:high]
     design = np.concatenate([rings, model.linear]) * weight
     fitted = np.linalg.pinv(design)[:, : len(rings)] * weight[:, None]
-    paths, noise = _ring_paths(sinogram, fitted)
-    if len(rings) < _LEAST_RINGS or not (noise > 0.0).any():
-        return Fluctuation(bounds, np.zeros(len(rings)), 0.0)
-    return disagreement(bounds, paths, noise)
+    return disagreement(bounds, *_ring_paths(sinogram, fitted))
 
 
 def ring_bounds(pattern: Floats) -> NDArray[np.int64]:
@@ -156,7 +155,7 @@ def weighed_by_rings(
 ) -> Shapes:
     """Return the shapes times C^(−½); ``a_A`` (n,) are lattice parameters that the sample has."""
     back = shapes.from_channels.astype(np.float64)
-    filled = np.flatnonzero(np.any(shapes.curve != 0.0, axis=0))
+    filled = np.flatnonzero(shapes.filled)
     photons = (back[:, filled] ** 2).T @ mean_variance(sinogram)
     covariance = float(photons.mean()) * np.eye(filled.size)
     nodes = np.abs(model.a_A[:, None] - a_A).argmin(axis=0)

@@ -25,12 +25,13 @@ from xrdct.errors import InputError
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 _SMOOTHED_DEG = 0.8
 """Width over which the weights are smoothed: about the distance of the lines."""
 _EVERY = 10
 """Rays and angles that are looked at for the mean noise."""
-LEAST_SHAPES = 4
+_LEAST_SHAPES = 4
 _LEAST_EIGENVALUE = 1e-6
 """Of the covariance of misfits, relative to the largest: what rounding leaves of an empty shape."""
 
@@ -46,6 +47,11 @@ class Shapes:
     to whole vector registers."""
     from_channels: Singles
     """What turns patterns into coefficients, (channel, shape); zero for unmeasured channels."""
+
+    @property
+    def filled(self) -> Bools:
+        """Which shapes are not padding, (shape,)."""
+        return np.asarray(np.any(self.curve != 0.0, axis=0))
 
     @property
     def strength(self) -> float:
@@ -69,7 +75,7 @@ class Shapes:
 
         covariance (shape, shape), of those shapes that are not padding. The mean strength stays.
         """
-        filled = np.any(self.curve != 0.0, axis=0)
+        filled = self.filled
         size, directions = np.linalg.eigh(covariance)
         size = np.maximum(size, _LEAST_EIGENVALUE * size[-1])
         mapping = np.zeros((filled.size, filled.size))
@@ -97,9 +103,9 @@ def shapes_of(
     within = (model.a_A >= a_min_A) & (model.a_A <= a_max_A)
     weight = channel_weights(sinogram)
     n_shapes = min(n_coefficients, int(within.sum()))
-    if n_shapes < LEAST_SHAPES:
+    if n_shapes < _LEAST_SHAPES:
         raise InputError(
-            f"the direct method needs {LEAST_SHAPES} lattice parameters to compare, but between "
+            f"the direct method needs {_LEAST_SHAPES} lattice parameters to compare, but between "
             f"{model.a_A[0]:.4f} and {model.a_A[-1]:.4f} Å, where the recipe looks, there are "
             f"{n_shapes}"
         )

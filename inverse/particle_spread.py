@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
+from inverse.boxes import around
 from inverse.depth_voxels import inner_voxels
 from inverse.voxel_correlation import Correlation, correlation_kernel, covariance_of_sums
 from xrdct.errors import InputError
@@ -82,8 +83,7 @@ def particle_averages(
         own = used & (label == number)
         if own.sum() < fewest_voxels:
             continue
-        y, x = np.nonzero(own)
-        box = (slice(y.min(), y.max() + 1), slice(x.min(), x.max() + 1))
+        box = around(own)
         share = own[box] / own.sum()
         variance = covariance_of_sums(
             share[None], esd=esd[box], correlation=correlation, step_um=step_um
@@ -130,8 +130,7 @@ def spread_within(
     n = int(own.sum())
     if n < 2:
         return Spread(float("nan"), float("nan"))
-    y, x = np.nonzero(own)
-    box = (slice(y.min(), y.max() + 1), slice(x.min(), x.max() + 1))
+    box = around(own)
     away = np.where(own[box], values[box] - values[own].mean(), 0.0)
     known = np.where(own[box], esd[box], 0.0)
     rows = np.stack([own[box] / n, away])

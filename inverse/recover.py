@@ -14,23 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from time import perf_counter
 
-import numpy as np
-
 from inverse.chain import check_scans, prepared_scans, without_truncation
 from inverse.fitted import Fitted, maps_of
 from inverse.interlace import half_step_scan
 from inverse.joint_fit import JointFit, joint_fit, with_joint_errors
+from inverse.lattice_model import Build, calibrated_instrument, lattice_model_builder
 from inverse.maps import Maps
-from inverse.model import (
-    TEMPLATE_SPACING_A,
-    Instrument,
-    chebyshev_background,
-    draw_patterns,
-    lattice_lines,
-    phase_lines,
-)
-from inverse.recipe import OTHER_SCANS, Calibration, Recipe
-from inverse.refine import LatticeModel
+from inverse.model import Instrument
+from inverse.recipe import OTHER_SCANS, Recipe
 from inverse.region_fractions import region_table
 from inverse.region_table import RegionTable
 from inverse.regions import rays_of_counts, rays_of_sinogram
@@ -38,8 +29,7 @@ from inverse.shared import Shared
 from inverse.sinogram import Sinogram
 from inverse.sinogram_refinement import refine_first, shared_first
 from inverse.volume import Reconstruct, reconstructor
-from inverse.voxel_fit import Build, fitted_voxels, reconstructed_voxels
-from xrdct.crystal_source import find_crystal
+from inverse.voxel_fit import fitted_voxels, reconstructed_voxels
 from xrdct.rawfile import RawScan
 
 Progress = Callable[[str, float], None]
@@ -216,40 +206,12 @@ def _regions(
 
 def instrument_of(raw: RawScan, recipe: Recipe) -> Instrument:
     """Return the instrument as it was calibrated, or as it is said to be."""
-    calibration = recipe.calibration or Calibration(distance_m=raw.geometry.distance_m)
-    return Instrument(raw.beam, raw.geometry, calibration)
+    return calibrated_instrument(recipe, beam=raw.beam, geometry=raw.geometry)
 
 
 def model_builder(raw: RawScan, recipe: Recipe) -> Build:
     """Return what makes the model of a voxel's pattern from the parameters all voxels share."""
-    beam, geometry, phase = raw.beam, raw.geometry, recipe.phase
-    instrument = instrument_of(raw, recipe)
-    n_templates = round((phase.a_max_A - phase.a_min_A) / TEMPLATE_SPACING_A) + 1
-    a_A = phase.a_min_A + TEMPLATE_SPACING_A * np.arange(n_templates, dtype=np.float64)
-    lines = lattice_lines(find_crystal(phase.crystal), a_A, beam=beam, geometry=geometry)
-    fixed = [
-        draw_patterns(
-            phase_lines([find_crystal(p.crystal)], beam=beam, geometry=geometry),
-            instrument=instrument,
-            crystallite_size_nm=p.crystallite_size_nm,
-            strain=p.strain,
-        )[0]
-        for p in recipe.fixed_phases
-    ]
-    background = chebyshev_background(geometry.n_channels, n_terms=recipe.n_background)
-    linear = np.array([*fixed, *background])
-
-    def build(shared: Shared) -> LatticeModel:
-        templates = draw_patterns(
-            lines,
-            instrument=instrument,
-            crystallite_size_nm=shared.crystallite_size_nm,
-            strain=shared.strain,
-            b_iso_change_A2=shared.b_iso_change_A2,
-        )
-        return LatticeModel(a_A=a_A, templates=templates, linear=linear)
-
-    return build
+    return lattice_model_builder(recipe, beam=raw.beam, geometry=raw.geometry)
 
 
 def _durations(clock: dict[str, float]) -> dict[str, float]:

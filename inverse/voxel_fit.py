@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from inverse.fitted import Fitted, apart_of, example_at, example_fit, typical_voxel
 from inverse.interlace import half_step_scan
+from inverse.lattice_model import Build
 from inverse.maps import ExampleFit
 from inverse.model import Instrument
 from inverse.recipe import Recipe
@@ -24,8 +24,6 @@ from inverse.voxel_rietveld import refine_voxels
 from inverse.voxel_settings import VoxelRietveld
 from inverse.voxel_table import VoxelTable
 from xrdct.rawfile import RawScan
-
-Build = Callable[[Shared], LatticeModel]
 
 
 @dataclass(frozen=True, eq=False)

@@ -191,14 +191,9 @@ def _predicted(scan: Scan, row: Ints, column: Ints, *, optics: Optics, view: Sli
     )
     found = systematic_errors(optics, view, material, scan=scan, row=row, column=column)
     shown = np.maximum(found.amount, 0.05 * amount)
-    slopes = slopes_of(optics, a_A=a_A, amount=shown, kept=whole)
-    terms = Trimming(
-        bias_A=np.zeros(row.size),
-        grains_A=_grains_A(optics, slopes, counted),
-        amount=shown,
-        covariance=bound(slopes, variance=counted.variance),
-    )
-    if optics.statistics is not None:
+    if optics.statistics is None:
+        terms = _untrimmed(optics, counted, a_A=a_A, amount=shown, kept=whole)
+    else:
         terms = trimming_of(optics, scan=scan, x_um=places.x_um, y_um=places.y_um)
     kept = (terms.amount / shown)[:, None, None]
     every = Prediction(
@@ -222,11 +217,19 @@ def _predicted(scan: Scan, row: Ints, column: Ints, *, optics: Optics, view: Sli
     return _found(every)
 
 
-def _grains_A(optics: Optics, slopes: Floats, counted: Counted) -> Floats:
-    """Return the scatter by countable crystallites of rings that nothing is trimmed of."""
+def _untrimmed(
+    optics: Optics, counted: Counted, *, a_A: Floats, amount: Floats, kept: Floats
+) -> Trimming:
+    """Return the same terms where nothing is trimmed."""
+    slopes = slopes_of(optics, a_A=a_A, amount=amount, kept=kept)
     lever = levers(slopes, variance=counted.variance)[:, 0]
     per_path = variance_per_path(optics, lever, mean_path_um=counted.mean_path_um)
-    return np.asarray(np.sqrt(np.einsum("vs,vs->v", counted.path_squares_um, per_path)))
+    return Trimming(
+        bias_A=np.zeros(amount.size),
+        grains_A=np.sqrt(np.einsum("vs,vs->v", counted.path_squares_um, per_path)),
+        amount=amount,
+        covariance=bound(slopes, variance=counted.variance),
+    )
 
 
 def _found(every: Prediction) -> Prediction:

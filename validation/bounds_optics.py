@@ -25,15 +25,11 @@ from forward.philox import stream_key
 from forward.projection import Expectation, exit_corrected, expected_projection
 from forward.settings import Accuracy
 from forward.virtual import Virtual
-from inverse.model import (
-    TEMPLATE_SPACING_A,
-    Instrument,
-    chebyshev_background,
-    draw_patterns,
-    lattice_lines,
-    phase_lines,
-)
-from inverse.recipe import Calibration, Recipe
+from inverse.lattice_model import lattice_model_builder
+from inverse.model import TEMPLATE_SPACING_A
+from inverse.recipe import Recipe
+from inverse.refine import LatticeModel
+from inverse.shared import Shared
 from validation.calibration import with_calibration
 from validation.experiment import Experiment
 from validation.laboratory import Laboratory, laboratory
@@ -163,8 +159,7 @@ def prepare_optics(
     core = experiment.effects.model_copy(update={"beam_tails": False})
     seen = replace(lab, experiment=experiment.model_copy(update={"effects": core}))
     virtual = (seen if rough else lab).prepared("patterns", workers=workers)
-    a_A, patterns, fixed = _model(lab, recipe)
-    geometry = experiment.geometry
+    model, n_fixed = _model(lab, recipe), len(recipe.fixed_phases)
     return Optics(
         lab=lab,
         recipe=recipe,
@@ -172,10 +167,10 @@ def prepare_optics(
         rings=GrainRings.of(virtual, experiment.grains),
         statistics=_untrimmed(experiment, recipe) if rough else lab.statistics(recipe),
         channel_gain=_channel_gain(experiment),
-        a_A=a_A,
-        patterns=patterns,
-        fixed=fixed,
-        background=chebyshev_background(geometry.n_channels, n_terms=recipe.n_background),
+        a_A=model.a_A,
+        patterns=model.templates,
+        fixed=model.linear[:n_fixed],
+        background=model.linear[n_fixed:],
     )
 
 
@@ -206,28 +201,14 @@ def _channel_gain(experiment: Experiment) -> Floats:
     return np.where(seen, 1.0 / (scale * np.where(seen, acceptance, 1.0)), 0.0)
 
 
-def _model(lab: Laboratory, recipe: Recipe) -> tuple[Floats, Floats, Floats]:
-    """Return lattice parameters, the refined phase's patterns and the fixed phases'."""
-    experiment, phase = lab.experiment, recipe.phase
-    beam, geometry = experiment.beam, experiment.geometry
-    calibration = recipe.calibration or Calibration(distance_m=geometry.distance_m)
-    instrument = Instrument(beam, geometry, calibration)
-    count = round((phase.a_max_A - phase.a_min_A) / TEMPLATE_SPACING_A) + 1
-    a_A = phase.a_min_A + TEMPLATE_SPACING_A * np.arange(count, dtype=np.float64)
-    crystal = find_crystal(phase.crystal).with_b_scale(lab.instrument.b_iso_factor)
-    size_nm, strain = _microstructure(lab, recipe)
-    patterns = draw_patterns(
-        lattice_lines(crystal, a_A, beam=beam, geometry=geometry), instrument=instrument,
-        crystallite_size_nm=size_nm, strain=strain,
-    )  # fmt: skip
-    fixed = [
-        draw_patterns(
-            phase_lines([find_crystal(p.crystal)], beam=beam, geometry=geometry),
-            instrument=instrument, crystallite_size_nm=p.crystallite_size_nm, strain=p.strain,
-        )[0]
-        for p in recipe.fixed_phases
-    ]  # fmt: skip
-    return a_A, patterns, np.array(fixed).reshape(len(fixed), geometry.n_channels)
+def _model(lab: Laboratory, recipe: Recipe) -> LatticeModel:
+    """Return the analysis's model, of the crystal and the microstructure that the sample has."""
+    experiment = lab.experiment
+    crystal = find_crystal(recipe.phase.crystal).with_b_scale(lab.instrument.b_iso_factor)
+    build = lattice_model_builder(
+        recipe, beam=experiment.beam, geometry=experiment.geometry, crystal=crystal
+    )
+    return build(Shared(*_microstructure(lab, recipe)))
 
 
 def _microstructure(lab: Laboratory, recipe: Recipe) -> tuple[float, float]:

@@ -118,7 +118,7 @@ def _warnings(experiment: Experiment, sample_um: float) -> list[str]:
             f"{scan.n_angles} angles are too few for {sample_um:.0f} µm of sample: what lies "
             f"outside {scan.alias_free_diameter_um:.0f} µm streaks (about {needed} angles needed)"
         )
-    height_um = _plane_um(experiment)
+    height_um = experiment.sample.z_um
     if _is_empty_slice(experiment):
         found.append(f"no particle reaches the measured plane, z = {height_um:g} µm")
     found += _ring_warnings(experiment)
@@ -165,12 +165,6 @@ def _electrode_reach(experiment: Experiment) -> float:
     if cell is None:
         return np.inf
     return min(cell.slice_height_um, cell.electrode_thickness_um - cell.slice_height_um)
-
-
-def _plane_um(experiment: Experiment) -> float:
-    """Return the height of the measured plane."""
-    sample = experiment.sample
-    return sample.z_um
 
 
 def _is_empty_slice(experiment: Experiment) -> bool:

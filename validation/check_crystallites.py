@@ -30,13 +30,12 @@ def crystallite_warnings(experiment: Experiment) -> list[str]:
     grain_um, path_um = _grain_and_path_um(experiment)
     if upper == 0.0 or grain_um is None or not experiment.effects.grains:
         return []
-    from forward.ring_trimming import kept_fraction  # its tables take a while to load
+    from forward.pattern_statistics import ring_trimming  # its tables take a while to load
+    from forward.ring_trimming import kept_fraction
 
     spots = _spots_per_pixel(experiment, grain_um, path_um)
-    fwhm_px = experiment.grains.spot_fwhm_px
-    kept = float(
-        kept_fraction(spots, lower=min(lower, 0.499), upper=min(upper, 0.499), fwhm_px=fwhm_px)
-    )
+    given = ring_trimming(lower, upper) | {"fwhm_px": experiment.grains.spot_fwhm_px}
+    kept = float(kept_fraction(spots, **given))
     if kept >= _LEAST_KEPT:
         return []
     return [

@@ -20,14 +20,12 @@ order in the noise; where the analysis is no voxel-by-voxel refinement.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.model import Instrument, draw_patterns, lattice_lines
-from inverse.recipe import Calibration
+from inverse.lattice_model import lattice_model_builder
 from inverse.refine import LatticeModel, Refinement, refine
 from inverse.refine_kernel import interpolated
 from inverse.shared import Shared, refine_shared
@@ -36,7 +34,6 @@ from validation.bounds_optics import Optics
 from validation.predicted_levers import class_centres_A
 from validation.predicted_trimming_grains import grain_variance
 from validation.predicted_trimming_patterns import TrimmedPatterns, trimmed_patterns
-from xrdct.crystal_source import find_crystal
 from xrdct.errors import InputError
 from xrdct.scan import Scan
 
@@ -85,8 +82,8 @@ def trimming_of(optics: Optics, *, scan: Scan, x_um: Floats, y_um: Floats) -> Tr
 
 def _refined(optics: Optics, patterns: Floats, variance: Floats) -> tuple[LatticeModel, Refinement]:
     """Return the analysis of expected patterns (voxel, channel), shared parameters first."""
-    recipe = optics.recipe
-    build = _model_builder(optics)
+    recipe, experiment = optics.recipe, optics.experiment
+    build = lattice_model_builder(recipe, beam=experiment.beam, geometry=experiment.geometry)
     shared = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
     seen, told = patterns.astype(np.float32), variance.astype(np.float32)
     if recipe.refine_shared:
@@ -117,26 +114,6 @@ def _levers(
                for part in members]  # fmt: skip
     slopes = _slopes(model, classes_A, np.ones(classes_A.size))
     return np.asarray(levers(slopes, variance=np.stack(typical))[:, 0])
-
-
-def _model_builder(optics: Optics) -> Callable[[Shared], LatticeModel]:
-    """Return what makes the analysis's model from what voxels share."""
-    experiment, recipe = optics.experiment, optics.recipe
-    beam, geometry = experiment.beam, experiment.geometry
-    calibration = recipe.calibration or Calibration(distance_m=geometry.distance_m)
-    instrument = Instrument(beam, geometry, calibration)
-    crystal = find_crystal(recipe.phase.crystal)
-    lines = lattice_lines(crystal, optics.a_A, beam=beam, geometry=geometry)
-    linear = np.concatenate([optics.fixed, optics.background])
-
-    def build(shared: Shared) -> LatticeModel:
-        templates = draw_patterns(
-            lines, instrument=instrument, crystallite_size_nm=shared.crystallite_size_nm,
-            strain=shared.strain, b_iso_change_A2=shared.b_iso_change_A2,
-        )  # fmt: skip
-        return LatticeModel(a_A=optics.a_A, templates=templates, linear=linear)
-
-    return build
 
 
 def _check_known(optics: Optics, patterns: TrimmedPatterns) -> None:
