@@ -44,7 +44,7 @@ class StrainRange:
     strain: Floats
     """e0 ≥ 0; zero where the fitted square is negative."""
     esd: Floats
-    """Half the width of the interval to which one esd of the square maps."""
+    """Half the width of the interval to which one esd about max(e0², 0) maps."""
     upper: Floats
     """Below which e0 lies with the stated confidence."""
 
@@ -58,7 +58,7 @@ def strain_from_square(square: Floats, *, esd: Floats, confidence: float = 0.95)
     if not 0.5 < confidence < 1.0:
         raise InputError(f"a confidence must lie between 0.5 and 1, not {confidence:g}")
     positive = np.maximum(square, 0.0)
-    low, high = np.maximum(square - esd, 0.0), np.maximum(square + esd, 0.0)
+    low, high = np.maximum(positive - esd, 0.0), positive + esd
     return StrainRange(
         strain=np.sqrt(positive),
         esd=0.5 * (np.sqrt(high) - np.sqrt(low)),

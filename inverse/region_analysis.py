@@ -110,7 +110,7 @@ def analyse_regions(
     _check(numbers, a_A, a_esd_A)
     used = _with_phases(recipe or Recipe.model_validate(raw.recipe), phases)
     instrument = instrument_of(raw, used)
-    common, moved = _shared(shared, used), list[Shared]()
+    common, moved = shared_start(shared, recipe=used), list[Shared]()
     rays = _rays(raw, used, others or {}, sinogram, workers)
     patterns = region_patterns(rays, label=numbers, workers=workers)
     if refine_shared:
@@ -167,7 +167,8 @@ def _with_phases(recipe: Recipe, phases: Sequence[RietveldPhase]) -> Recipe:
     return recipe.model_copy(update={"regions": regions})
 
 
-def _shared(given: Shared | Mapping[str, float] | None, recipe: Recipe) -> Shared:
+def shared_start(given: Shared | Mapping[str, float] | None, *, recipe: Recipe) -> Shared:
+    """Return what all voxels share as it is given, or as far as it is not, as the recipe has it."""
     start = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
     if given is None:
         return start

@@ -394,6 +394,15 @@ def test_strain_far_from_zero_has_the_esd_of_the_delta_method():
     assert found.upper[0] == pytest.approx(1e-3 + 1.6449e-6, rel=1e-5)
 
 
+@pytest.mark.parametrize("square", [0.0, -0.5, -9.0])
+def test_strain_at_zero(square):
+    """Truth: an upper limit of 95 % above zero is √1.645 of the interval's end, halved: the esd."""
+    found = strain_from_square(np.array([square]), esd=np.array([2.0]))
+    assert found.strain[0] == 0.0
+    assert found.upper[0] == pytest.approx(np.sqrt(2.0 * 1.6448536))
+    assert found.esd[0] == pytest.approx(0.5 * found.upper[0] / np.sqrt(1.6448536))
+
+
 @pytest.mark.parametrize("true", [0.0, 0.5, 4.0])
 def test_the_upper_limit_of_a_strain_covers(true):
     # Monte Carlo: the limit lies above the true strain in at least 95 % of 20,000 fits whose square

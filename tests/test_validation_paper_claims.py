@@ -13,14 +13,14 @@ from validation.experiment import Experiment
 from validation.paper.claims import Claim, as_markdown
 from validation.paper.claims_by_figure import CLAIMS, with_claims
 from validation.paper.claims_cell import cell_claims, discharge_claims, slice_claims
-from validation.paper.claims_degraded import single_voxels
-from validation.paper.claims_depth_coordinate import Slopes, depth_claims, true_slopes
+from validation.paper.claims_depth_coordinate import SectionSlopes, depth_claims, true_slopes
 from validation.paper.claims_gradient import full_excess, line_by_scan
 from validation.paper.claims_lithium import mean_x
 from validation.paper.claims_map import resolution_um
 from validation.paper.claims_persistence import excess_of, followed, stays_in_window
 from validation.paper.claims_segregation import slope_and_esd
 from validation.paper.claims_window import share_inside
+from validation.paper.degraded_regions import single_voxels
 from validation.paper.drawing import Drawn
 from validation.paper.paper import FIGURES
 from validation.paper.populations import population
@@ -274,7 +274,7 @@ def test_opposite_gradients_do_not_cancel(particle, monkeypatch):
     """
     true = np.array([3.0, -2.0, -1.0]) * 1e-3
     value, esd = 0.7 * true + 1e-4, np.array([1.0, 2.0, 1.0]) * 1e-4
-    slopes = Slopes(np.arange(3), true, 0.8 * true, np.ones(3))
+    slopes = SectionSlopes(np.arange(3), true, 0.8 * true, np.ones(3))
     rows = [SimpleNamespace(particle=k, slope_per_um=value[k], slope_esd_total_per_um=esd[k])
             for k in range(3)]  # fmt: skip
     module = "validation.paper.claims_depth_coordinate"

@@ -4,7 +4,6 @@ Fits that take long are replaced by their results; maps are those of a small sca
 """
 
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,9 +53,8 @@ def refined(fractions, esd, label=((0,),)):
 
 def hidden(monkeypatch, found, true):
     """Return the claims of what single voxels hide, of fractions that are given."""
-    monkeypatch.setattr(claims_degraded, "_analysed", lambda *_, **__: found)
     monkeypatch.setattr(claims_degraded, "_true", lambda *_: 1e2 * true)
-    return claims_degraded._hidden(SLICE, np.zeros((2, 2), np.int64), None, "plain")
+    return claims_degraded._hidden(SLICE, found, "plain")
 
 
 def test_what_one_voxel_hides(monkeypatch):
@@ -173,7 +171,7 @@ def regions(monkeypatch, module, true, **columns):
         phases=PHASES, label=np.array([[0, 1, 2, 2, -1]]), particle=np.array([1, 1, 4]),
         n_voxels=np.array([1, 3, 2]), **columns,
     )  # fmt: skip
-    monkeypatch.setattr(module, "true_fractions_by_label", lambda *_, **__: np.asarray(true))
+    monkeypatch.setattr(module, "true_weight_fractions", lambda *_: np.asarray(true))
     truth = SimpleNamespace(a_A=np.array([[8.1, 8.2, 8.0, 8.1, 9.0]]))
     return SimpleNamespace(maps=SimpleNamespace(regions=table), truth=truth)
 
@@ -211,7 +209,7 @@ def people(mean_A, true_A, esd_A=1e-5, n_voxels=(10, 30)):
     """Return two particles of a slice."""
     two = np.arange(2)
     means = ParticleMeans(two, np.array(n_voxels), np.array(mean_A), np.full(2, esd_A))
-    return Population(means, two, np.array(true_A), np.ones(2))
+    return Population(means, two, np.array(true_A))
 
 
 def test_spread_between_particles_by_scan(monkeypatch):
@@ -295,7 +293,7 @@ def test_strain_of_both_particles(monkeypatch):
         assert not trimmed
         both = [SimpleNamespace(strain=1e-4 * number), SimpleNamespace(strain=2e-4 * number)]
         sample = SimpleNamespace(particles=both)
-        return SimpleNamespace(scan=number, experiment=SimpleNamespace(build_sample=lambda: sample))
+        return SimpleNamespace(scan=number, sample=sample)
 
     study = SimpleNamespace(integrations={"plain": False}, operando=scan)
     first, first_rise, second, second_rise = claims_strain.strain_claims(study)
@@ -306,25 +304,23 @@ def test_strain_of_both_particles(monkeypatch):
     assert second_rise.esd == pytest.approx(0.5)
 
 
-def test_strain_of_no_particle_and_at_zero(monkeypatch):
-    """Truth: an upper limit of 95 % above zero is √1.645 of the interval's end, halved: the esd."""
+def test_strain_of_no_particle(monkeypatch):
+    """Truth: what is analysed, in the row of the particle that was found; none in the other."""
     inside = np.eye(3, dtype=bool)
     outlines = [np.zeros((3, 3), bool), inside]
     monkeypatch.setattr(
         claims_strain, "found_particle", lambda _, n: SimpleNamespace(recovered=outlines[n])
     )
 
-    def analysed(_raw, *, label, upper, strain, **_):
+    def analysed(_raw, *, label, **_):
         np.testing.assert_array_equal(label, np.where(inside, 0, -1))
-        found = StrainRange(np.array([strain]), np.array([7.0]), np.array([upper]))
+        found = StrainRange(np.array([0.0]), np.array([7.0]), np.array([4.0]))
         return SimpleNamespace(strain=found)
 
     maps = SimpleNamespace(a_A=np.ones((3, 3)), a_esd_total_A=None, recipe=None, shared=None)
     each = SimpleNamespace(maps=maps, raw=lambda: None, others=dict, workers=1)
-    monkeypatch.setattr(claims_strain, "analyse_regions", partial(analysed, upper=4.0, strain=0.0))
+    monkeypatch.setattr(claims_strain, "analyse_regions", analysed)
     found = claims_strain.particle_strains(each)
     assert np.isnan([found.strain[0], found.esd[0]]).all()
     assert found.strain[1] == 0.0
-    assert found.esd[1] == pytest.approx(0.5 * 4.0 / np.sqrt(1.6448536))
-    monkeypatch.setattr(claims_strain, "analyse_regions", partial(analysed, upper=4.0, strain=2.0))
-    assert claims_strain.particle_strains(each).esd[1] == 7.0
+    assert found.esd[1] == 7.0

@@ -17,30 +17,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.chain import prepared_sinogram
-from inverse.lattice_regions import lattice_regions
-from inverse.recover import instrument_of
-from inverse.region_analysis import RegionAnalysis, analyse_regions
+from inverse.region_analysis import RegionAnalysis, shared_start
 from inverse.region_refinement import refinement_of
 from inverse.rietveld import refine_patterns
 from inverse.rietveld_model import rietveld_model
-from inverse.shared import Shared
-from inverse.sinogram import Sinogram
-from validation.metrics import true_fractions_by_label
+from validation.metrics import robust_sigma, true_fractions_by_label
 from validation.paper.claims import Claim
+from validation.paper.degraded_regions import NAMES, DegradedRegions, degraded_regions
 from validation.paper.drawing import Study
-from validation.paper.phases import PHASE_WORDS
+from validation.paper.phases import PHASE_WORDS, ROCK_SALT, SEGREGATED
 from validation.paper.prepared import Slice
 from xrdct.crystal_source import find_crystal
-from xrdct.normal import SIGMA_PER_MAD
+from xrdct.normal import spread_about_zero
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
-_N_VOXELS = 100
-_ROCK_SALT = "LiMnO2-rocksalt"
-_HIDDEN_PHASES = ("Li2MnO3", _ROCK_SALT)
-_NAMES = ("low a", "medium a", "high a")
 _PUBLISHED_PERCENT = (2.0, 0.2, 0.25)
 _START, _RANGE = 1.004, 0.01
 _NEEDED_A = 0.005
@@ -51,26 +42,11 @@ def degraded_claims(study: Study) -> list[Claim]:
     """Return the claims, for every way of integration that is compared."""
     claims = []
     for way, trimmed in study.integrations.items():
-        each = study.degraded(trimmed=trimmed)
-        sinogram = prepared_sinogram(
-            each.raw(), others=each.others(), recipe=each.maps.recipe, workers=each.workers
-        )
-        label = lattice_regions(each.maps.a_A, amount=each.maps.volume_fraction).label
-        regions = _analysed(each, label, sinogram, refine_shared=True)
-        claims += _stated_errors(each, regions, way)
-        claims.append(_rock_salt_cell(each, regions, way))
-        claims += _hidden(each, label, sinogram, way)
+        found = degraded_regions(study.degraded(trimmed=trimmed))
+        claims += _stated_errors(found.each, found.contents, way)
+        claims.append(_rock_salt_cell(found, way))
+        claims += _hidden(found.each, found.voxels, way)
     return claims
-
-
-def _analysed(
-    each: Slice, label: Ints, sinogram: Sinogram, *, refine_shared: bool
-) -> RegionAnalysis:
-    maps = each.maps
-    return analyse_regions(
-        each.raw(), label=label, recipe=maps.recipe, shared=maps.shared, sinogram=sinogram,
-        refine_shared=refine_shared, workers=each.workers,
-    )  # fmt: skip
 
 
 def _true(each: Slice, found: RegionAnalysis) -> Floats:
@@ -85,7 +61,7 @@ def _stated_errors(each: Slice, found: RegionAnalysis, way: str) -> list[Claim]:
     error = 1e2 * found.weight_fraction - _true(each, found)
     esd = 1e2 * found.esd_total
     claims = []
-    for region, (name, published) in enumerate(zip(_NAMES, _PUBLISHED_PERCENT, strict=True)):
+    for region, (name, published) in enumerate(zip(NAMES, _PUBLISHED_PERCENT, strict=True)):
         worst = int(np.argmax(np.nan_to_num(np.abs(error[region]))))
         claims.append(
             Claim(
@@ -98,52 +74,39 @@ def _stated_errors(each: Slice, found: RegionAnalysis, way: str) -> list[Claim]:
     return claims
 
 
-def _rock_salt_cell(each: Slice, found: RegionAnalysis, way: str) -> Claim:
+def _rock_salt_cell(found: DegradedRegions, way: str) -> Claim:
     """Return the lattice parameter of rock salt, free, where there is most of it."""
-    recipe = each.maps.recipe
-    shared = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
-    if each.maps.shared:
-        shared = Shared(**each.maps.shared)
-    settings = refinement_of(recipe, shared)
+    maps, instrument = found.each.maps, found.instrument
+    settings = refinement_of(maps.recipe, shared_start(maps.shared, recipe=maps.recipe))
     free = [
         phase.model_copy(
             update={"cell": "voxel", "cell_start": _START, "cell_range": _RANGE, "search": True}
         )
-        if phase.crystal == _ROCK_SALT else phase
+        if phase.crystal == ROCK_SALT else phase
         for phase in settings.phases
     ]  # fmt: skip
-    instrument = instrument_of(each.raw(), recipe)
     model = rietveld_model(
         settings.model_copy(update={"phases": tuple(free)}), beam=instrument.beam,
         geometry=instrument.geometry, calibration=instrument.calibration,
     )  # fmt: skip
-    low = found.patterns.rows(np.array([0]))
-    refined = refine_patterns(low.values, variance=low.variance, model=model, workers=each.workers)
-    label = next(phase.label for phase in free if phase.crystal == _ROCK_SALT)
+    low = found.contents.patterns.rows(np.array([0]))
+    refined = refine_patterns(
+        low.values, variance=low.variance, model=model, workers=found.each.workers
+    )
+    label = next(phase.label for phase in free if phase.crystal == ROCK_SALT)
     inflation = float(np.sqrt(max(1.0, refined.chi2_reduced[0])))
     return Claim(
-        "6d", f"Lattice parameter of {PHASE_WORDS[_ROCK_SALT]} in the low a region, {way}",
+        "6d", f"Lattice parameter of {PHASE_WORDS[ROCK_SALT]} in the low a region, {way}",
         "4.13 Å", recovered=float(refined.of(f"{label}.a_A")[0]),
-        truth=float(find_crystal(_ROCK_SALT).cell_A_deg[0]), needed=_NEEDED_A, unit="Å",
+        truth=float(find_crystal(ROCK_SALT).cell_A_deg[0]), needed=_NEEDED_A, unit="Å",
         esd=inflation * float(refined.esd_of(f"{label}.a_A")[0]), digits=4,
     )  # fmt: skip
 
 
-def single_voxels(label: Ints, *, of: int, n: int, seed: int) -> Ints:
-    """Return a map of labels in which voxels drawn from a region are each one of its own."""
-    places = np.flatnonzero(label == of)
-    drawn = np.random.default_rng(seed).permutation(places)[:n]
-    alone = np.full(label.size, -1, np.int64)
-    alone[drawn] = np.arange(drawn.size)
-    return alone.reshape(label.shape)
-
-
-def _hidden(each: Slice, label: Ints, sinogram: Sinogram, way: str) -> list[Claim]:
-    alone = single_voxels(label, of=0, n=_N_VOXELS, seed=each.experiment.seed)
-    found = _analysed(each, alone, sinogram, refine_shared=False)
+def _hidden(each: Slice, found: RegionAnalysis, way: str) -> list[Claim]:
     true = _true(each, found)
     claims = []
-    for phase in _HIDDEN_PHASES:
+    for phase in SEGREGATED:
         column = found.phases.index(phase)
         value, esd = 1e2 * found.weight_fraction[:, column], 1e2 * found.esd_total[:, column]
         known = np.isfinite(value) & np.isfinite(esd) & np.isfinite(true[:, column])
@@ -152,7 +115,7 @@ def _hidden(each: Slice, label: Ints, sinogram: Sinogram, way: str) -> list[Clai
         amount = float(true[known, column].mean())
         if amount <= 0.0:  # none of it to be hidden
             continue
-        error = SIGMA_PER_MAD * float(np.median(np.abs(value - true[:, column])[known]))
+        error = spread_about_zero((value - true[:, column])[known])
         claims.append(
             Claim(
                 "6d", f"{PHASE_WORDS[phase]} in one voxel of the low a region: three standard "
@@ -167,5 +130,4 @@ def _hidden(each: Slice, label: Ints, sinogram: Sinogram, way: str) -> list[Clai
 
 def _esd_of_median(values: Floats) -> float:
     """Return the standard uncertainty of a median of normal values: √(π/2) of that of a mean."""
-    away = SIGMA_PER_MAD * np.median(np.abs(values - np.median(values)))
-    return float(np.sqrt(0.5 * np.pi / values.size) * away)
+    return float(np.sqrt(0.5 * np.pi / values.size) * robust_sigma(values))

@@ -25,23 +25,23 @@ from numpy.typing import NDArray
 
 from inverse.depth_blur import blur_sigma_um
 from inverse.depth_profiles import DepthAverages, depth_profiles
+from validation.gradients import particle_slopes
 from validation.paper.claims import Claim
 from validation.paper.drawing import Study
 from validation.paper.particles import NAMES, label_of
 from validation.paper.prepared import Slice
-from validation.segmentation_metrics import Sections, sections_of
+from validation.segmentation_metrics import sections_of
 
 Floats = NDArray[np.float64]
 
 _SMALLEST_RADIUS_UM = 3.0
-_FEWEST_VOXELS = 12
 _LEAST_RISE_A = 0.005
 """From surface to centre, of a particle that holds a gradient."""
 _NEEDED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Slopes:
+class SectionSlopes:
     """Slopes of the lattice parameter by depth, Å/µm, fields (section,)."""
 
     number: NDArray[np.int64]
@@ -96,7 +96,7 @@ def ratio_through_zero(
     return float(true @ found) / squared, spread
 
 
-def _of_first(slopes: Slopes) -> list[Claim]:
+def _of_first(slopes: SectionSlopes) -> list[Claim]:
     """Return the same of Particle 1 alone, whose height is the twin's assumption."""
     rows = np.flatnonzero(slopes.number == 0)
     return [
@@ -111,47 +111,45 @@ def _of_first(slopes: Slopes) -> list[Claim]:
     ]  # fmt: skip
 
 
-def true_slopes(each: Slice) -> Slopes:
+def true_slopes(each: Slice) -> SectionSlopes:
     """Return the slopes of all sections in view whose particle holds a gradient."""
-    step_um = each.maps.scan.step_um
-    sample = each.experiment.build_sample()
-    sections = sections_of(sample, view_radius_um=0.5 * each.maps.scan.width_um)
-    rows = []
-    for k in np.flatnonzero(sections.radius_um >= _SMALLEST_RADIUS_UM).tolist():
-        number = int(sections.particle[k])
-        a_A, depth_um, distance_um = _voxels(each, sections, k, step_um)
-        if a_A.size < _FEWEST_VOXELS:
-            continue
-        radius_um = float(sample.radii_um[number])
-        slope = _slope(a_A, depth_um)
-        if abs(slope) * radius_um >= _LEAST_RISE_A:
-            shown = float(sections.radius_um[k]) / radius_um
-            rows.append((number, slope, _slope(a_A, distance_um), shown))
-    columns = np.array(rows, float).reshape(-1, 4).T
-    return Slopes(columns[0].astype(np.int64), columns[1], columns[2], columns[3])
-
-
-def _voxels(
-    each: Slice, sections: Sections, section: int, step_um: float
-) -> tuple[Floats, Floats, Floats]:
-    """Return a, true depth and distance to the section's edge of its interior voxels."""
     truth = each.truth
-    own = (truth.particle == sections.particle[section]) & truth.interior
-    own &= np.isfinite(truth.a_A) & ~truth.two_lattices
-    iy, ix = np.nonzero(own)
-    middle = 0.5 * (len(own) - 1)
-    x_um, y_um = sections.centre_um[section]
-    away_um = np.hypot((ix - middle) * step_um - x_um, (iy - middle) * step_um - y_um)
-    return truth.a_A[own], truth.depth_um[own], sections.radius_um[section] - away_um
+    section_um, distance_um = _distances_um(each)
+    region = truth.interior & ~truth.two_lattices & np.isfinite(distance_um)
+    by_depth, in_plane = (
+        particle_slopes(
+            truth.a_A, true_A=truth.a_A, relative_depth=each_um, particle=truth.particle,
+            region=region,
+        )
+        for each_um in (truth.depth_um, distance_um)
+    )  # fmt: skip
+    radius_um = each.sample.radii_um[by_depth.particle]
+    kept = np.abs(by_depth.true_A) * radius_um >= _LEAST_RISE_A
+    number = by_depth.particle[kept]
+    return SectionSlopes(
+        number=number, true=by_depth.true_A[kept], in_plane=in_plane.true_A[kept],
+        shown=section_um[number] / radius_um[kept],
+    )  # fmt: skip
 
 
-def _slope(values: Floats, depth_um: Floats) -> float:
-    away = depth_um - depth_um.mean()
-    squared = float(away @ away)
-    return float(away @ values) / squared if squared > 0.0 else 0.0
+def _distances_um(each: Slice) -> tuple[Floats, Floats]:
+    """Return the radius of the section of every particle, and each voxel's distance to its edge.
+
+    Shapes (particle,) and (y, x); NaN where the section is too small, or not in view as a whole.
+    """
+    scan, sample = each.maps.scan, each.sample
+    sections = sections_of(sample, view_radius_um=0.5 * scan.width_um)
+    large = sections.radius_um >= _SMALLEST_RADIUS_UM
+    circles = np.full((len(sample.particles) + 1, 3), np.nan)  # the last is of no particle, −1
+    circles[sections.particle[large]] = np.column_stack(
+        [sections.centre_um[large], sections.radius_um[large]]
+    )
+    x_um, y_um, radius_um = np.moveaxis(circles[each.truth.particle], -1, 0)
+    away_um = np.hypot(scan.offsets_um - x_um, scan.offsets_um[:, None] - y_um)
+    return circles[:-1, 2], radius_um - away_um
 
 
-def _recovered(each: Slice, slopes: Slopes) -> tuple[Floats, Floats, Floats]:
+def _recovered(each: Slice, slopes: SectionSlopes) -> tuple[Floats, Floats, Floats]:
     """Return the true slopes of the sections that are found, the recovered ones, and their esds."""
     maps = each.maps
     labels = {label_of(each, int(number)): k for k, number in enumerate(slopes.number)}

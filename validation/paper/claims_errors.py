@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.metrics import scored_voxels
 from validation.paper.claims import Claim
 from validation.paper.drawing import Study
 from validation.paper.prepared import Slice
+from validation.paper.residuals import interior_residuals
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -26,7 +26,7 @@ _NEEDED_SHARE = 0.25
 def error_claims(study: Study) -> list[Claim]:
     """Return both kinds of stated uncertainty against the actual error, over all scans."""
     slices = study.all_operando()
-    used = [_used(each) for each in slices]
+    used = [np.isfinite(interior_residuals(each).z) for each in slices]
     error = _rms(slices, used, lambda each: each.maps.a_A - each.truth.a_A)
     return [
         Claim(
@@ -40,11 +40,6 @@ def error_claims(study: Study) -> list[Claim]:
             ("counting, misfit and streaks", _rms(slices, used, lambda e: e.maps.a_esd_total_A)),
         )
     ]  # fmt: skip
-
-
-def _used(each: Slice) -> Bools:
-    scored = scored_voxels(each.truth, each.truth.interior) & each.measured
-    return np.asarray(scored & np.isfinite(each.maps.a_A) & np.isfinite(each.maps.a_esd_total_A))
 
 
 def _rms(slices: Sequence[Slice], used: Sequence[Bools], of: Callable[[Slice], Floats]) -> float:

@@ -115,7 +115,7 @@ def _composition(last: Slice, found: Profiles) -> list[Claim]:
     profile = found.recovered
     if profile is None or profile.value.size < 2:
         return []
-    particle = last.experiment.build_sample().particles[0]
+    particle = last.sample.particles[0]
     claims = []
     for shell, where, published in ((0, "at the surface", "0.10"), (-1, "in the core", "0.05")):
         place = np.array([1.0 - profile.depth_um[shell] / particle.radius_um]).clip(0.0, 1.0)

@@ -55,9 +55,7 @@ def resolution_um(each: Slice) -> float:
 def _largest(each: Slice) -> Claim:
     """Return the diameter of the largest section that lies in view as a whole."""
     particles = each.particles
-    sections = sections_of(
-        each.experiment.build_sample(), view_radius_um=0.5 * each.maps.scan.width_um
-    )
+    sections = sections_of(each.sample, view_radius_um=0.5 * each.maps.scan.width_um)
     found = particles.diameter_um[particles.whole]
     return Claim(
         "2a", "Diameter of the largest particle's section in view", "up to about 20 µm",

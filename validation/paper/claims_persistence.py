@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.particle_spread import particle_averages
 from inverse.particle_tracking import deviates, persistence, tracks
 from validation.paper.claims import Claim
 from validation.paper.drawing import Study
 from validation.paper.histograms import FORBIDDEN_A
 from validation.paper.particles import NAMES
-from validation.paper.populations import matching_truth, true_means, whole_voxels
+from validation.paper.populations import population, whole_voxels
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
@@ -41,26 +40,17 @@ class Followed:
 
 def followed(slices: Sequence[Slice]) -> Followed:
     """Return the particles that are found, and large enough for a mean, in every slice."""
-    labels = [np.where(whole_voxels(each), each.particles.label, -1) for each in slices]
-    same = tracks(labels)
+    same = tracks([np.where(whole_voxels(each), each.particles.label, -1) for each in slices])
     number_of = np.full(len(same), -1, np.int64)
     found, esd, true = (np.full(same.shape, np.nan) for _ in range(3))
-    for scan, (each, label) in enumerate(zip(slices, labels, strict=True)):
-        maps = each.maps
-        means = particle_averages(
-            maps.a_A, label=label, esd=maps.a_esd_total_A, step_um=maps.scan.step_um,
-            correlation=maps.recipe.reconstruction.filter,
-        )  # fmt: skip
-        rows = {number: row for row, number in enumerate(means.number.tolist())}
-        own = matching_truth(label, same[:, scan], each.truth.particle)
-        of_truth = true_means(each, label=label, numbers=same[:, scan], own=own)
+    for scan, each in enumerate(slices):
+        own = population(each)
+        _, track, row = np.intersect1d(same[:, scan], own.found.number, return_indices=True)
+        found[track, scan] = own.found.mean[row]
+        esd[track, scan] = own.found.esd[row]
+        true[track, scan] = own.true_mean_A[row]
         if scan == 0:
-            number_of = own
-        for track, number in enumerate(same[:, scan].tolist()):
-            if number in rows and own[track] >= 0:
-                found[track, scan] = means.mean[rows[number]]
-                esd[track, scan] = means.esd[rows[number]]
-                true[track, scan] = of_truth[track]
+            number_of[track] = own.true_particle[row]
     known = np.isfinite(found).all(axis=1) & np.isfinite(true).all(axis=1)
     return Followed(found[known], esd[known], true[known], number_of[known])
 

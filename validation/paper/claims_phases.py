@@ -16,17 +16,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.metrics import true_fractions_by_label
+from validation.metrics import true_weight_fractions
 from validation.paper.claims import Claim
 from validation.paper.drawing import Study
-from validation.paper.fractions import N_DEPTHS, DepthFractions, depth_fractions
+from validation.paper.fractions import (
+    N_DEPTHS,
+    DepthFractions,
+    depth_fractions,
+    particle_means,
+)
 from validation.paper.particles import NAMES
-from validation.paper.phases import LEAST_NEEDED, PHASE_WORDS, needed_percent
+from validation.paper.phases import LEAST_NEEDED, PHASE_WORDS, ROCK_SALT, needed_percent
 from validation.paper.prepared import Slice
 
 Bools = NDArray[np.bool_]
 
-_ROCK_SALT, _INTERMEDIATE, _SHELL = "LiMnO2-rocksalt", "Li0.5Mn2O4", "Li2MnO3"
+_INTERMEDIATE, _SHELL = "Li0.5Mn2O4", "Li2MnO3"
 _ESD_NOTE = "esds of depths added as independent, though they share rays"
 _THERE = 3.0
 _NOTICEABLE = 1.0
@@ -90,12 +95,12 @@ def _direction(figure: str, words: str, published: str, mean: Mean) -> Claim:
 def _rock_salt(
     first: Sequence[DepthFractions], second: Sequence[DepthFractions], way: str
 ) -> list[Claim]:
-    words = PHASE_WORDS[_ROCK_SALT]
-    earlier, later = (mean_over([second[k]], _ROCK_SALT) for k in (0, -1))
+    words = PHASE_WORDS[ROCK_SALT]
+    earlier, later = (mean_over([second[k]], ROCK_SALT) for k in (0, -1))
     return [
         _direction(
             "5d", f"More {words} in {NAMES[1]} than in {NAMES[0]}, scan 5, {way}",
-            "most in Particle 2", later.less(mean_over([first[-1]], _ROCK_SALT)),
+            "most in Particle 2", later.less(mean_over([first[-1]], ROCK_SALT)),
         ),
         _direction(
             "5d", f"{words} of {NAMES[1]} grows, scan 1 to 5, {way}", "follows lithiation",
@@ -107,11 +112,11 @@ def _rock_salt(
 
 
 def _depths_with(each: DepthFractions, scan: int, way: str) -> Claim:
-    column = each.phases.index(_ROCK_SALT)
+    column = each.phases.index(ROCK_SALT)
     value, esd, true = (row[:, column] for row in (each.recovered, each.esd, each.true))
     known = np.isfinite(value) & np.isfinite(true)
     return Claim(
-        "5d", f"Depths of {NAMES[1]} with {PHASE_WORDS[_ROCK_SALT]}, scan {scan}, {way}",
+        "5d", f"Depths of {NAMES[1]} with {PHASE_WORDS[ROCK_SALT]}, scan {scan}, {way}",
         "every depth", recovered=float(np.sum(value[known] > _THERE * esd[known])),
         truth=float(np.sum(true[known] > LEAST_NEEDED)), needed=0.0, digits=0,
         note=f"of {int(known.sum())} that were refined",
@@ -119,14 +124,14 @@ def _depths_with(each: DepthFractions, scan: int, way: str) -> Claim:
 
 
 def _largest(found: Sequence[DepthFractions], way: str) -> Claim:
-    column = found[0].phases.index(_ROCK_SALT)
+    column = found[0].phases.index(ROCK_SALT)
     value = np.array([each.recovered[:, column] for each in found])
     esd = np.array([each.esd[:, column] for each in found])
     true = float(np.nanmax([each.true[:, column] for each in found]))
     known = np.isfinite(value)
     best = int(np.argmax(np.where(known, value, -np.inf)))
     return Claim(
-        "5d", f"Largest fraction of {PHASE_WORDS[_ROCK_SALT]} of any depth and scan, {way}",
+        "5d", f"Largest fraction of {PHASE_WORDS[ROCK_SALT]} of any depth and scan, {way}",
         "26 %", recovered=float(value.flat[best]), truth=true, needed=needed_percent(true),
         unit="wt %", esd=float(esd.flat[best]),
     )  # fmt: skip
@@ -163,10 +168,10 @@ def _surface_phase(first: Sequence[DepthFractions], way: str) -> Claim:
 
 def _in_most(each: Slice, scan: int, way: str) -> Claim:
     """Return in how many of all particles rock salt is found."""
-    found, true = particles_with(each, _ROCK_SALT)
+    found, true = particles_with(each, ROCK_SALT)
     known = found.size > 0
     return Claim(
-        "5d", f"Particles with {PHASE_WORDS[_ROCK_SALT]}, scan {scan}, {way}", "most",
+        "5d", f"Particles with {PHASE_WORDS[ROCK_SALT]}, scan {scan}, {way}", "most",
         recovered=1e2 * float(found.mean()) if known else float("nan"),
         truth=1e2 * float(true.mean()) if known else float("nan"), needed=_NEEDED_SHARE, unit="%",
         digits=0, note=f"of {found.size}, each by all of its depths; {_ESD_NOTE}",
@@ -179,17 +184,9 @@ def particles_with(each: Slice, phase: str) -> tuple[Bools, Bools]:
     if table is None or table.particle.size == 0:
         return np.zeros(0, bool), np.zeros(0, bool)
     column = table.phases.index(phase)
-    true = true_fractions_by_label(
-        table.label, n_regions=table.particle.size, phases=table.phases, truth=each.truth
-    )[:, column]
+    true = true_weight_fractions(table, each.truth)[:, column]
     value = table.weight_fraction[:, column]
     esd = table.weight_fraction_esd_total[:, column]
     known = np.isfinite(value) & np.isfinite(esd) & np.isfinite(true)
-    number, size = table.particle[known], table.n_voxels[known].astype(float)
-    n = np.bincount(number, size)
-    there = n > 0.0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean, of_truth = (np.bincount(number, size * each[known]) / n for each in (value, true))
-        spread = np.sqrt(np.bincount(number, (size * esd[known]) ** 2)) / n
-    found = mean > _THERE * spread
-    return found[there], (of_truth > 1e-2 * LEAST_NEEDED)[there]
+    (mean, of_truth), spread = particle_means(table, known, values=(value, true), esd=esd)
+    return mean > _THERE * spread, of_truth > 1e-2 * LEAST_NEEDED

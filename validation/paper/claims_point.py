@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from inverse.recover import instrument_of, model_builder
+from inverse.region_analysis import shared_start
 from inverse.region_refinement import RegionContents, region_contents
 from inverse.regions import RegionPatterns, rays_of_counts
-from inverse.shared import Shared
 from validation.paper.claims import Claim
 from validation.paper.drawing import Study
 from validation.paper.prepared import Slice
@@ -54,10 +54,7 @@ def first_point(each: Slice) -> RegionContents:
         np.asarray(source(slice(0, 1), slice(None))[0, :1], float)
         for source in (rays.values, rays.variances)
     )
-    phase = recipe.phase
-    shared = Shared(phase.crystallite_size_nm, phase.strain)
-    if each.maps.shared:
-        shared = Shared(**each.maps.shared)
+    shared = shared_start(each.maps.shared, recipe=recipe)
     return region_contents(
         RegionPatterns(values, variance, np.zeros_like(values)), recipe=recipe, shared=shared,
         lattices=model_builder(raw, recipe)(shared), instrument=instrument_of(raw, recipe),

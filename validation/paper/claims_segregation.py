@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inverse.particle_spread import spread_between
-from validation.metrics import true_fractions_by_label
+from validation.metrics import true_weight_fractions
 from validation.paper.claims import Claim
 from validation.paper.drawing import Study
+from validation.paper.fractions import particle_means
+from validation.paper.phases import SEGREGATED
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
 
-_SEGREGATED = ("Li2MnO3", "LiMnO2-rocksalt")
 _NOTICEABLE_PERCENT = 1.0
 _NEEDED_SHARE = 0.1
 _ESD_NOTE = "esds of phases and depths added as independent, though they share rays"
@@ -49,10 +50,8 @@ def segregation(each: Slice) -> Segregation:
     table, truth = each.maps.regions, each.truth
     if table is None or table.particle.size == 0:
         return Segregation(*(np.zeros(0) for _ in range(5)))
-    columns = [table.phases.index(phase) for phase in _SEGREGATED]
-    true = true_fractions_by_label(
-        table.label, n_regions=table.particle.size, phases=table.phases, truth=truth
-    )
+    columns = [table.phases.index(phase) for phase in SEGREGATED]
+    true = true_weight_fractions(table, truth)
     value = 1e2 * table.weight_fraction[:, columns].sum(axis=1)
     esd = 1e2 * np.sqrt(np.sum(table.weight_fraction_esd_total[:, columns] ** 2, axis=1))
     of_truth = 1e2 * true[:, columns].sum(axis=1)
@@ -61,15 +60,10 @@ def segregation(each: Slice) -> Segregation:
     with np.errstate(invalid="ignore", divide="ignore"):
         true_A = np.bincount(table.label[inside], truth.a_A[inside], table.particle.size) / n
     known = np.isfinite(value + esd + of_truth + true_A + table.a_A)
-    _, particle = np.unique(table.particle[known], return_inverse=True)
-    size = table.n_voxels[known].astype(float)
-    total = np.bincount(particle, size)
-
-    def mean(rows: Floats) -> Floats:
-        return np.asarray(np.bincount(particle, size * rows[known]) / total)
-
-    spread = np.sqrt(np.bincount(particle, (size * esd[known]) ** 2)) / total
-    return Segregation(mean(value), spread, mean(table.a_A), mean(of_truth), mean(true_A))
+    (percent, a_A, true_percent, true_a_A), spread = particle_means(
+        table, known, values=(value, table.a_A, of_truth, true_A), esd=esd
+    )
+    return Segregation(percent, spread, a_A, true_percent, true_a_A)
 
 
 def segregation_claims(study: Study) -> list[Claim]:

@@ -7,7 +7,6 @@ the widths of lines is taken off (:mod:`inverse.region_analysis`). Truth is the 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri
 
 from inverse.quantify_strain import StrainRange
 from inverse.region_analysis import analyse_regions
@@ -20,8 +19,6 @@ _UNIT = 1e4
 _NEEDED = 1.0
 """In 1e-4."""
 _PUBLISHED = ("not said", "rises")
-_CONFIDENCE = 0.95
-"""Of the upper limits that strains come with."""
 
 
 def strain_claims(study: Study) -> list[Claim]:
@@ -65,13 +62,10 @@ def particle_strains(each: Slice) -> StrainRange:
             each.raw(), label=label, recipe=maps.recipe, shared=maps.shared,
             others=each.others(), a_A=maps.a_A, a_esd_A=maps.a_esd_total_A, workers=each.workers,
         ).strain  # fmt: skip
-        # Of a fitted square below zero, the half-width of an interval that begins at zero.
-        at_zero = 0.5 * found.upper / np.sqrt(ndtri(_CONFIDENCE))
-        esd = np.where(found.strain > 0.0, found.esd, at_zero)
-        for into, values in zip(result, (found.strain, esd, found.upper), strict=True):
+        for into, values in zip(result, (found.strain, found.esd, found.upper), strict=True):
             into[numbers] = values
     return StrainRange(*result)
 
 
 def _true(each: Slice, number: int) -> float:
-    return float(each.experiment.build_sample().particles[number].strain)
+    return float(each.sample.particles[number].strain)

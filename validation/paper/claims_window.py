@@ -17,15 +17,13 @@ from inverse.particle_spread import particle_averages
 from validation.paper.claims import Claim
 from validation.paper.drawing import Study
 from validation.paper.fractions import region_rows
-from validation.paper.histograms import FORBIDDEN_A
+from validation.paper.histograms import FORBIDDEN_A, LI_RICH_END_A
 from validation.paper.particles import NAMES, Found, found_particle
 from validation.paper.populations import true_means
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
 
-_LI_RICH_END_A = 8.223
-"""Of Li1.10Mn1.90O4 when it is full."""
 _TOGETHER = 2.0
 """Voxels that err together, of neighbours whose errors are correlated by back projection."""
 _NEEDED_PERCENT = 10.0
@@ -52,8 +50,8 @@ def window_claims(study: Study) -> list[Claim]:
         for k in (0, 1)
     ]  # fmt: skip
     beyond = _share(
-        slices[3], first[3], (_LI_RICH_END_A, np.inf), "3b",
-        f"Some voxels of {NAMES[0]} exceed {_LI_RICH_END_A:g} Å, scan 4", "some", above=0.0,
+        slices[3], first[3], (LI_RICH_END_A, np.inf), "3b",
+        f"Some voxels of {NAMES[0]} exceed {LI_RICH_END_A:g} Å, scan 4", "some", above=0.0,
     )  # fmt: skip
     return [*inside, beyond, _one_phase(slices), *passing, _jump(slices, second)]
 

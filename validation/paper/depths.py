@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 
 from inverse.depth_blur import blur_sigma_um
 from inverse.depth_profiles import DepthAverages, DepthProfile, depth_profiles
-from validation.paper.particles import label_of
+from validation.paper.particles import half_filled, label_of
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-_LEAST_FILLED = 0.5
-"""Share of a voxel that holds solid, of voxels that count in the truth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +66,7 @@ def profiles(each: Slice, number: int, *, sharp: bool = False) -> Profiles:
 
 def _true_profile(each: Slice, number: int) -> TrueProfile:
     truth = each.truth
-    filled = truth.volume_fraction + sum(truth.extra_fraction.values()) >= _LEAST_FILLED
-    where = (truth.particle == number) & filled & (truth.depth_um > 0.0)
+    where = (truth.particle == number) & half_filled(each) & (truth.depth_um > 0.0)
     a_A, depth_um = truth.a_A[where], truth.depth_um[where]
     shell = np.floor(depth_um).astype(np.int64)
     n_voxels = np.bincount(shell)

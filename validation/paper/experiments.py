@@ -16,12 +16,13 @@ from typing import Any
 from phantoms.operando_electrode import micro_cell, volume_planes
 from phantoms.operando_options import OperandoElectrode
 from validation.experiment import Experiment
+from validation.paper.phases import SEGREGATED
 from xrdct.scan import SCAN_PRESETS
 
 N_SCANS = 5
 N_PLANES = 20
 _QUICK_PLANES = 4
-REGION_PHASES = ("Li2MnO3", "LiMnO2-rocksalt", "Li0.5Mn2O4")
+REGION_PHASES = (*SEGREGATED, "Li0.5Mn2O4")
 """Looked for beside the spinel wherever patterns of many voxels are summed."""
 DEPTH_EDGES_UM = (0.0, 2.0, 4.0, 6.5, 10.0)
 """Between which the four depth regions of a particle lie."""

@@ -16,6 +16,7 @@ from phantoms.stoichiometry import x_from_lattice
 from validation.experiment import Experiment
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
+from validation.paper.phases import ROCK_SALT
 from validation.paper.prepared import Slice
 from validation.paper.style import FONT_PT, SCAN_COLOURS, SCAN_MARKERS, journal_figure, panel
 from validation.paper.ticks import Row, draw_rows, label_heights
@@ -90,10 +91,9 @@ def _patterns(axes: Axes, counts: Sequence[Floats], measured: Experiment) -> Non
     )
     heights = [_ABOVE * number for number in range(len(counts))]
     words = [f"slice {number + 1}" for number in range(len(counts))]
-    label_heights(axes, heights + middles, words + [row.label for row in rows])
     axes.set_xlim(*_SHOWN_DEG)
     panel(axes, "g", "counts, offset", x="2θ (°)")
-    axes.tick_params(axis="y", labelsize=FONT_PT - 1.0, length=0.0)
+    label_heights(axes, heights + middles, words + [row.label for row in rows])
 
 
 def _enlarged(axes: Axes, counts: Sequence[Floats], measured: Experiment) -> None:
@@ -110,12 +110,11 @@ def _enlarged(axes: Axes, counts: Sequence[Floats], measured: Experiment) -> Non
             color=SCAN_COLOURS[number], linewidth=0.9, marker=SCAN_MARKERS[number], markersize=2.0,
         )  # fmt: skip
     middle = draw_rows(
-        axes, [Row("LiMnO2-rocksalt", "rock\nsalt")], measured=measured,
+        axes, [Row(ROCK_SALT, "rock\nsalt")], measured=measured,
         shown_deg=(ends_deg[0], ends_deg[1]), below=-0.12, row_height=0.3,
     )  # fmt: skip
-    label_heights(axes, middle, ["rock\nsalt"])
     panel(axes, "", "(400), one projection", x="2θ (°)")
-    axes.tick_params(axis="y", labelsize=FONT_PT - 1.0, length=0.0)
+    label_heights(axes, middle, ["rock\nsalt"])
 
 
 def _claims(discharge: Discharge, slices: Sequence[Slice]) -> list[Claim]:

@@ -19,7 +19,7 @@ from validation.paper.segmented import (
     confusion_handles,
     draw_confusion,
     mask_confusion,
-    told,
+    say_confusion,
 )
 from validation.paper.style import (
     ALL_STATES_A,
@@ -122,7 +122,7 @@ def _wrong(axes: Axes, each: Slice) -> None:
     part = _middle(each)
     kind = mask_confusion(np.isfinite(each.maps.a_A), np.isfinite(each.true_a_A))
     draw_confusion(axes, kind[part, part], step_um=each.maps.scan.step_um)
-    _say(axes, told(kind))
+    say_confusion(axes, kind)
 
 
 def _middle(each: Slice) -> slice:

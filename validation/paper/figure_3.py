@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from validation.paper.claims import Claim
 from validation.paper.drawing import Drawn, Study
 from validation.paper.figure_3_panels import draw_errors, draw_histogram_rows, draw_particles
+from validation.paper.histograms import LI_RICH_END_A
 from validation.paper.particles import NAMES, Found, found_particle
 from validation.paper.prepared import Slice
 from validation.paper.residuals import interior_residuals
@@ -18,8 +19,6 @@ from validation.segmentation_metrics import score_against_circles, sections_of
 
 Floats = NDArray[np.float64]
 
-_LI_RICH_END_A = 8.223
-"""Of Li1.10Mn1.90O4 when it is full."""
 _LARGE_UM = 15.0
 _CAPTION = (
     "a: slice 5 as recovered, and the two particles in it enlarged: recovered, true, error over "
@@ -77,9 +76,9 @@ def _highest(last: Slice, particle: Found) -> list[Claim]:
         return []
     return [
         Claim(
-            "3b", f"Voxels of {NAMES[0]} above {_LI_RICH_END_A:g} Å after discharge", "some",
-            recovered=1e2 * float(np.mean(recovered > _LI_RICH_END_A)),
-            truth=1e2 * float(np.mean(true > _LI_RICH_END_A)), needed=5.0, unit="%", digits=1,
+            "3b", f"Voxels of {NAMES[0]} above {LI_RICH_END_A:g} Å after discharge", "some",
+            recovered=1e2 * float(np.mean(recovered > LI_RICH_END_A)),
+            truth=1e2 * float(np.mean(true > LI_RICH_END_A)), needed=5.0, unit="%", digits=1,
         ),
         Claim(
             "3b", f"Highest lattice parameter of {NAMES[0]} after discharge (99th percentile)",
@@ -92,9 +91,7 @@ def _highest(last: Slice, particle: Found) -> list[Claim]:
 
 def _outlines(last: Slice) -> list[Claim]:
     """Return how well particles are outlined, where a section is above 15 µm."""
-    sections = sections_of(
-        last.experiment.build_sample(), view_radius_um=0.5 * last.maps.scan.width_um
-    )
+    sections = sections_of(last.sample, view_radius_um=0.5 * last.maps.scan.width_um)
     score = score_against_circles(last.particles, sections=sections, step_um=last.maps.scan.step_um)
     large = np.isfinite(score.iou) & (score.diameter_um > _LARGE_UM)
     if not large.any():

@@ -22,7 +22,7 @@ from validation.paper.segmented import (
     confusion_handles,
     draw_confusion,
     mask_confusion,
-    told,
+    say_confusion,
 )
 from validation.paper.style import (
     DISCHARGED_A,
@@ -89,7 +89,7 @@ def _particle(axes: Sequence[Axes], last: Slice, errors: Residuals, found: Found
     )  # fmt: skip
     kind = mask_confusion(found.recovered, true_outline(last, found.number))
     draw_confusion(axes[3], kind[box], step_um=step_um)
-    axes[3].set_xlabel(told(kind), fontsize=FONT_PT - 1.2, labelpad=1.5)
+    say_confusion(axes[3], kind)
 
 
 def _keys(figure: FigureBase, grid: GridSpec, axes: Sequence[Axes]) -> None:

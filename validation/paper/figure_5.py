@@ -13,7 +13,7 @@ from validation.paper.figure_5_depths import draw_depths
 from validation.paper.fractions import DepthFractions, depth_fractions
 from validation.paper.particles import NAMES
 from validation.paper.patterns import depth_patterns
-from validation.paper.phases import LEAST_NEEDED, PHASE_WORDS, needed_percent
+from validation.paper.phases import LEAST_NEEDED, PHASE_WORDS, ROCK_SALT, needed_percent
 from validation.paper.style import journal_figure, parts
 
 _CAPTION = (
@@ -66,13 +66,13 @@ def _claims(number: int, found: Sequence[DepthFractions], way: str) -> list[Clai
         0: (
             ("Li2MnO3", "at the surface", "3 to 4 %", 4, 0),
             ("Li2MnO3", "beyond 4 µm", "not detected", 4, 2),
-            ("LiMnO2-rocksalt", "at the surface", "some", 4, 0),
+            (ROCK_SALT, "at the surface", "some", 4, 0),
             ("Li0.5Mn2O4", "at the surface", "abnormally high", 1, 0),
         ),
         1: (
-            ("LiMnO2-rocksalt", "at the surface", "up to 26 %", 4, 0),
-            ("LiMnO2-rocksalt", "at 2 to 4 µm", "up to 26 %", 4, 1),
-            ("LiMnO2-rocksalt", "at 2 to 4 µm", "already there", 0, 1),
+            (ROCK_SALT, "at the surface", "up to 26 %", 4, 0),
+            (ROCK_SALT, "at 2 to 4 µm", "up to 26 %", 4, 1),
+            (ROCK_SALT, "at 2 to 4 µm", "already there", 0, 1),
             ("Li0.5Mn2O4", "at 2 to 4 µm", "only in scan 2", 1, 1),
             ("Li0.5Mn2O4", "at 2 to 4 µm", "gone", 3, 1),
         ),

@@ -23,7 +23,7 @@ from validation.paper.segmented import (
     confusion,
     confusion_handles,
     draw_confusion,
-    told,
+    say_confusion,
 )
 from validation.paper.style import DEPTH_COLOURS, FONT_PT, map_panel, panel
 from validation.paper.ticks import Row, draw_rows, label_heights
@@ -60,7 +60,7 @@ def _maps(axes: Sequence[Axes], number: int, end: End) -> None:
     panel(axes[0], "ac"[number], "found", y=NAMES[number])
     panel(axes[1], "", "true")
     panel(axes[2], "", "wrong")
-    axes[2].set_xlabel(told(kind, _KINDS), fontsize=FONT_PT - 1.2, labelpad=1.5)
+    say_confusion(axes[2], kind, _KINDS)
     axes[0].legend(
         handles=confusion_handles(_KINDS), fontsize=FONT_PT - 1.0, frameon=False, ncols=1,
         loc="upper left", bbox_to_anchor=(1.1, -0.02), handlelength=1.0, labelspacing=0.2,
@@ -84,10 +84,9 @@ def _patterns(axes: Axes, ends: Sequence[End]) -> None:
     )
     words = [f"{low:g}–{high:g} µm" for low, high in pairwise(DEPTH_EDGES_UM)]
     heights = [_base(depth) for depth in range(N_DEPTHS)]
-    label_heights(axes, heights + middles, words + [row.label for row in rows])
     axes.set_xlim(*_SHOWN_DEG)
     panel(axes, "", "intensity; thick: slice 5, dotted: slice 1", x="2θ (°)")
-    axes.tick_params(axis="y", labelsize=FONT_PT - 1.0, length=0.0)
+    label_heights(axes, heights + middles, words + [row.label for row in rows])
 
 
 def _base(depth: int) -> float:

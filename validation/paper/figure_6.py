@@ -5,24 +5,15 @@ The capacity over 150 cycles (a) is not simulated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from inverse.lattice_regions import LatticeRegions, lattice_regions
-from inverse.region_analysis import RegionAnalysis, analyse_regions
-from validation.metrics import true_fractions_by_label
 from validation.paper.claims import Claim
+from validation.paper.degraded_regions import NAMES, DegradedRegions, degraded_regions
 from validation.paper.drawing import Drawn, Study
-from validation.paper.figure_6_panels import NAMES, draw_bars, draw_maps, draw_patterns
+from validation.paper.figure_6_panels import draw_bars, draw_maps, draw_patterns
 from validation.paper.histograms import occupants
-from validation.paper.phases import PHASE_WORDS, needed_percent
-from validation.paper.prepared import Slice
+from validation.paper.phases import PHASE_WORDS, SEGREGATED, needed_percent
 from validation.paper.style import journal_figure, parts
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _CAPTION = (
     "b: the lattice parameter of the degraded electrode, recovered and true, on the scale of "
@@ -39,22 +30,10 @@ _CAPTION = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Way:
-    """The slice analysed after one way of integration."""
-
-    each: Slice
-    regions: LatticeRegions
-    contents: RegionAnalysis
-    true: Floats
-    """Weight fractions of the true regions, shape (region, phase)."""
-    true_label: Ints
-    """The region of a voxel by its true lattice parameter, or −1, shape (y, x)."""
-
-
 def drawn(study: Study) -> Drawn:
     """Return figure 6 b to d."""
-    ways = [_analysed(study.degraded(trimmed=trimmed)) for trimmed in study.integrations.values()]
+    slices = [study.degraded(trimmed=trimmed) for trimmed in study.integrations.values()]
+    ways = [degraded_regions(each) for each in slices]
     first = ways[0]
     figure = journal_figure(5.6)
     upper, lower = parts(figure, 2, 1, height_ratios=(1.0, 1.25))
@@ -68,28 +47,7 @@ def drawn(study: Study) -> Drawn:
     return Drawn(figure, _CAPTION, tuple(claims))
 
 
-def _analysed(each: Slice) -> _Way:
-    maps = each.maps
-    regions = lattice_regions(maps.a_A, amount=maps.volume_fraction)
-    contents = analyse_regions(
-        each.raw(), label=regions.label, recipe=maps.recipe, shared=maps.shared,
-        others=each.others(), a_A=maps.a_A, a_esd_A=maps.a_esd_total_A, workers=each.workers,
-    )  # fmt: skip
-    label = _true_label(each, regions)
-    true = true_fractions_by_label(
-        label, n_regions=len(NAMES), phases=contents.phases, truth=each.truth
-    )
-    return _Way(each, regions, contents, true, label)
-
-
-def _true_label(each: Slice, regions: LatticeRegions) -> Ints:
-    """Return the regions of the true map by the same thresholds; wrong voxels then count."""
-    true_A = each.true_a_A
-    label = np.searchsorted(regions.edges_A[1:, 0], np.nan_to_num(true_A), side="right")
-    return np.where(np.isfinite(true_A), label, -1)
-
-
-def _lattice_claims(way: _Way) -> list[Claim]:
+def _lattice_claims(way: DegradedRegions) -> list[Claim]:
     each = way.each
     found = occupants(each.maps.a_A, each.true_a_A, two_lattices=each.truth.two_lattices)
     strain = 1e4 * way.contents.strain.strain
@@ -107,9 +65,9 @@ def _lattice_claims(way: _Way) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _true_strain(way: _Way) -> float:
+def _true_strain(way: DegradedRegions) -> float:
     """Return the strain of the low region less that of the high one, 1e-4, by volume."""
-    strains = np.array([p.strain for p in way.each.experiment.build_sample().particles])
+    strains = np.array([p.strain for p in way.each.sample.particles])
     truth, means = way.each.truth, []
     for region in (0, len(NAMES) - 1):
         inside = (way.true_label == region) & (truth.particle >= 0)
@@ -118,7 +76,7 @@ def _true_strain(way: _Way) -> float:
     return 1e4 * (means[0] - means[1])
 
 
-def _fraction_claims(way: _Way, words: str) -> list[Claim]:
+def _fraction_claims(way: DegradedRegions, words: str) -> list[Claim]:
     minor = [1e2 * (fractions[0, 1:].sum() - fractions[-1, 1:].sum()) for fractions in (
         way.contents.weight_fraction, way.true,
     )]  # fmt: skip
@@ -129,7 +87,7 @@ def _fraction_claims(way: _Way, words: str) -> list[Claim]:
         )
     ]  # fmt: skip
     for region, published in ((0, ("11 %", "20 %")), (1, ("less", "less")), (2, ("less", "less"))):
-        for phase, said in zip(("Li2MnO3", "LiMnO2-rocksalt"), published, strict=True):
+        for phase, said in zip(SEGREGATED, published, strict=True):
             column = way.contents.phases.index(phase)
             esd = 1e2 * float(way.contents.esd_total[region, column])
             true = 1e2 * float(way.true[region, column])

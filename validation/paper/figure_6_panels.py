@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inverse.lattice_regions import LatticeRegions
 from inverse.region_analysis import RegionAnalysis
+from validation.paper.degraded_regions import NAMES
 from validation.paper.histograms import draw_histograms
 from validation.paper.phases import PHASE_WORDS, leave_room, offsets, phase_handles, stacked_bar
 from validation.paper.prepared import Slice
@@ -21,7 +22,7 @@ from validation.paper.segmented import (
     confusion,
     confusion_handles,
     draw_confusion,
-    told,
+    say_confusion,
 )
 from validation.paper.style import (
     ALL_STATES_A,
@@ -36,7 +37,6 @@ from validation.paper.ticks import Row, draw_rows, label_heights
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-NAMES = ("low a", "medium a", "high a")
 _SHOWN_DEG = (2.6, 11.0)
 _ABOVE = 1.4
 """Between patterns, of which each is 1 high."""
@@ -64,7 +64,7 @@ def draw_maps(figure: FigureBase, each: Slice, regions: LatticeRegions, true_lab
 def _wrong(axes: Axes, kind: Floats, step_um: float) -> None:
     draw_confusion(axes, kind, step_um=step_um)
     panel(axes, "", "region wrong")
-    axes.set_xlabel(told(kind, _KINDS), fontsize=FONT_PT - 1.2, labelpad=1.5)
+    say_confusion(axes, kind, _KINDS)
     axes.legend(
         handles=confusion_handles(_KINDS), fontsize=FONT_PT - 1.0, frameon=False,
         loc="upper right", bbox_to_anchor=(-0.03, -0.02), handlelength=1.0, labelspacing=0.2,
@@ -107,10 +107,9 @@ def draw_patterns(figure: FigureBase, each: Slice, contents: RegionAnalysis) -> 
     heights += draw_rows(
         axes, rows, measured=measured, shown_deg=_SHOWN_DEG, below=-0.08 - _ROW, row_height=_ROW
     )
-    label_heights(axes, heights, words + [row.label for row in rows])
     axes.set_xlim(*_SHOWN_DEG)
     panel(axes, "c", "intensity (arb. units, offset)", x="2θ (°)")
-    axes.tick_params(axis="y", labelsize=FONT_PT - 1.0, length=0.0)
+    label_heights(axes, heights, words + [row.label for row in rows])
 
 
 def draw_bars(figure: FigureBase, ways: Sequence[RegionAnalysis], truths: Sequence[Floats]) -> None:

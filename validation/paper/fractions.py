@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,3 +79,18 @@ def region_rows(table: RegionTable, inside: NDArray[np.bool_]) -> Ints:
     label = table.label
     rows, count = np.unique(label[inside & (label >= 0)], return_counts=True)
     return np.asarray(rows[2 * count > table.n_voxels[rows]])
+
+
+def particle_means(
+    table: RegionTable, known: NDArray[np.bool_], *, values: Sequence[Floats], esd: Floats
+) -> tuple[list[Floats], Floats]:
+    """Return means over the known regions of each particle, by voxels, and the esd of the first.
+
+    All arguments are rows (region,), results (particle,) in the order of their numbers. Particles
+    without a known region are left out; esds of regions are added as if they were independent.
+    """
+    _, particle = np.unique(table.particle[known], return_inverse=True)
+    size = table.n_voxels[known].astype(float)
+    total = np.bincount(particle, size)
+    means = [np.asarray(np.bincount(particle, size * rows[known]) / total) for rows in values]
+    return means, np.asarray(np.sqrt(np.bincount(particle, (size * esd[known]) ** 2)) / total)

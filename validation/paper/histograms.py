@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from phantoms.stoichiometry import FILLED_LATTICE_A
 from validation.figures_profiles import TWO_PHASE_WINDOWS_A
 from validation.paper.style import RECOVERED_COLOUR, TRUE_COLOUR, shade_windows
 
@@ -22,6 +23,8 @@ Bools = NDArray[np.bool_]
 
 FORBIDDEN_A = TWO_PHASE_WINDOWS_A[0]
 """The window that the study shades, Å."""
+LI_RICH_END_A = float(FILLED_LATTICE_A[-1])
+"""Of Li1.10Mn1.90O4 when it is full."""
 EDGES_A = np.arange(8.02, 8.2701, 0.0025)
 
 

@@ -23,13 +23,9 @@ from xrdct.errors import InputError
 
 Progress = Callable[[str, float], None]
 
+_DRAWN = (figure_1, figure_2, figure_3, figure_4, figure_5, figure_6)
 FIGURES: Mapping[int, Callable[[Study], Drawn]] = {
-    1: with_claims(figure_1.drawn, 1),
-    2: with_claims(figure_2.drawn, 2),
-    3: with_claims(figure_3.drawn, 3),
-    4: with_claims(figure_4.drawn, 4),
-    5: with_claims(figure_5.drawn, 5),
-    6: with_claims(figure_6.drawn, 6),
+    number: with_claims(figure.drawn, number) for number, figure in enumerate(_DRAWN, start=1)
 }
 SCHEMA = "xrdct-twin paper 1"
 

@@ -45,6 +45,12 @@ def true_outline(each: Slice, number: int) -> Bools:
     return np.asarray((each.truth.particle == number) & (each.truth.depth_um >= 0.0))
 
 
+def half_filled(each: Slice) -> Bools:
+    """Return the voxels, (y, x), at least half of which holds solid."""
+    truth = each.truth
+    return np.asarray(truth.volume_fraction + sum(truth.extra_fraction.values()) >= 0.5)
+
+
 def found_particle(each: Slice, number: int) -> Found:
     """Return particle ``number``, 0 or 1, of a slice of the operando electrode."""
     particles = each.particles

@@ -13,10 +13,13 @@ from validation.paper.style import FONT_PT
 
 Floats = NDArray[np.float64]
 
-PHASE_COLOURS = {"Li2MnO3": "#d95f0e", "LiMnO2-rocksalt": "#4d4d4d", "Li0.5Mn2O4": "#a6dba0"}
-PHASE_HATCHES = {"Li2MnO3": "", "LiMnO2-rocksalt": "///", "Li0.5Mn2O4": "..."}
+ROCK_SALT = "LiMnO2-rocksalt"
+SEGREGATED = ("Li2MnO3", ROCK_SALT)
+"""Phases of which degraded particles hold more."""
+PHASE_COLOURS = {"Li2MnO3": "#d95f0e", ROCK_SALT: "#4d4d4d", "Li0.5Mn2O4": "#a6dba0"}
+PHASE_HATCHES = {"Li2MnO3": "", ROCK_SALT: "///", "Li0.5Mn2O4": "..."}
 PHASE_WORDS = {
-    "LiMn2O4": "LiₓMn₂O₄", "Li2MnO3": "Li₂MnO₃", "LiMnO2-rocksalt": "LiMnO₂ rock salt",
+    "LiMn2O4": "LiₓMn₂O₄", "Li2MnO3": "Li₂MnO₃", ROCK_SALT: "LiMnO₂ rock salt",
     "Li0.5Mn2O4": "Li₀.₅Mn₂O₄ P2₁3",
 }  # fmt: skip
 LEAST_NEEDED = 0.5

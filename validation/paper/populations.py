@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from inverse.depth_voxels import inner_voxels
 from inverse.particle_spread import ParticleMeans, particle_averages
+from validation.paper.particles import half_filled
 from validation.paper.prepared import Slice
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-_LEAST_FILLED = 0.5
-"""Share of a voxel that must hold solid, of voxels that count in the truth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +26,12 @@ class Population:
     """Number in the sample of the one that covers most of it."""
     true_mean_A: Floats
     """Over those voxels that the recovered mean is over and that are the true particle's."""
-    diameter_um: Floats
-    """Of the found section."""
 
 
 def population(each: Slice) -> Population:
     """Return the particles of a slice that lie in view as a whole; inner voxels count."""
-    maps, particles, truth = each.maps, each.particles, each.truth
-    label = np.where(whole_voxels(each), particles.label, -1)
+    maps, truth = each.maps, each.truth
+    label = np.where(whole_voxels(each), each.particles.label, -1)
     found = particle_averages(
         maps.a_A, label=label, esd=maps.a_esd_total_A, step_um=maps.scan.step_um,
         correlation=maps.recipe.reconstruction.filter,
@@ -46,7 +42,7 @@ def population(each: Slice) -> Population:
     kept = ParticleMeans(
         found.number[known], found.n_voxels[known], found.mean[known], found.esd[known]
     )
-    return Population(kept, own[known], true_A[known], particles.diameter_um[kept.number])
+    return Population(kept, own[known], true_A[known])
 
 
 def whole_voxels(each: Slice) -> Bools:
@@ -76,9 +72,8 @@ def true_means(each: Slice, *, label: Ints, numbers: Ints, own: Ints) -> Floats:
     far as the true particle fills half of them; NaN where there is none.
     """
     maps, truth = each.maps, each.truth
-    filled = truth.volume_fraction + sum(truth.extra_fraction.values()) >= _LEAST_FILLED
     used = inner_voxels(label) & np.isfinite(maps.a_A) & np.isfinite(maps.a_esd_total_A)
-    used &= filled & np.isfinite(truth.a_A) & (truth.particle >= 0)
+    used &= half_filled(each) & np.isfinite(truth.a_A) & (truth.particle >= 0)
     means_A = np.full(numbers.size, np.nan)
     for row, (number, true) in enumerate(zip(numbers.tolist(), own.tolist(), strict=True)):
         inside = used & (label == number) & (truth.particle == true)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inverse.maps import Maps, read_maps
 from inverse.refine import Status
 from inverse.segment import Particles, particles_of
+from phantoms.sample import Sample
 from validation.batch.work import outcome_key
 from validation.experiment import Experiment
 from validation.run import RunFiles, run
@@ -44,6 +45,11 @@ class Slice:
             maps.volume_fraction, measured=self.measured, step_um=maps.scan.step_um,
             settings=maps.recipe.regions,
         )  # fmt: skip
+
+    @cached_property
+    def sample(self) -> Sample:
+        """What was measured, as the experiment describes it."""
+        return self.experiment.build_sample()
 
     @property
     def measured(self) -> Bools:

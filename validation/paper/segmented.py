@@ -13,7 +13,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from validation.paper.style import map_panel
+from validation.paper.style import FONT_PT, map_panel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,3 +70,8 @@ def told(kind: Floats, kinds: Sequence[int] = (TRUE_ONLY, FOUND_ONLY)) -> str:
     """Return the percentages of some kinds in words, one line each."""
     percent = wrong_percent(kind)
     return "\n".join(f"{WORDS[each]} {percent[each]:.1f} %" for each in kinds)
+
+
+def say_confusion(axes: Axes, kind: Floats, kinds: Sequence[int] = (TRUE_ONLY, FOUND_ONLY)) -> None:
+    """Say the same below a map."""
+    axes.set_xlabel(told(kind, kinds), fontsize=FONT_PT - 1.2, labelpad=1.5)
