@@ -29,9 +29,9 @@ from scipy.optimize import Bounds, minimize
 from benchmarks.accuracy import EXAMPLES, averaged, switched
 from benchmarks.methods import METHODS, RECIPES
 from inverse.chain import prepared_scans
-from inverse.direct import problem_of
 from inverse.direct_fit import Problem, State, fit
 from inverse.direct_prior import curvature_weights, lattice_roughness
+from inverse.direct_problem import problem_of
 from inverse.direct_rings import weighed
 from inverse.direct_settings import Direct
 from inverse.direct_shapes import shapes_of

@@ -12,8 +12,8 @@ Uncertainties: what differs between projections, from two halves of the scan
 of the result's own rays (:mod:`inverse.direct_bias`), in quadrature.
 
 Shapes of patterns are weighed by how far countable crystallites make the rings of a ray disagree
-(:mod:`inverse.direct_rings`). The structure within pixels is taken off the rays between the stages
-of the fit (:mod:`inverse.direct_subpixel`).
+(:mod:`inverse.direct_rings`). Between the stages of the fit (:mod:`inverse.direct_course`) the
+widths of lines are refined from the rays, and the structure within pixels is taken off these.
 
 Source: the idea of refining from sinograms is that of Vamvakeros et al., J. Appl. Cryst. 53 (2020)
 1531 (direct least-squares reconstruction).
@@ -22,26 +22,27 @@ Source: the idea of refining from sinograms is that of Vamvakeros et al., J. App
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inverse.direct_bias import bootstrap_bias_A
-from inverse.direct_fit import Problem, State, fit
-from inverse.direct_rings import weighed
+from inverse.direct_course import HALF_SHARE, Course, Reached
+from inverse.direct_fit import Problem, State
+from inverse.direct_problem import Rays, problem_of
 from inverse.direct_scale import Scale, scale_of_halves
 from inverse.direct_settings import Direct
-from inverse.direct_shapes import Shapes, shapes_of
 from inverse.direct_subpixel import Parts, parts_of
 from inverse.geometry import field_of_view
-from inverse.grids import PixelGrid, graded_grid
+from inverse.grids import PixelGrid
+from inverse.lattice_model import Build
 from inverse.maps import Maps
 from inverse.reach import ends_in_view, sample_radius_um
-from inverse.refine import LatticeModel, Status
+from inverse.refine import Status
+from inverse.shared import Shared
 from inverse.sinogram import Sinogram
-from inverse.strips import strip_projector
 from xrdct.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -50,105 +51,62 @@ Progress = Callable[[float], None]
 
 _BEYOND_A = 8e-3
 """How far beyond the lattice parameters of the start a pixel may go."""
-_PARALLAX_A = 8e-3
-"""How much further parallax may move its pattern."""
-_STAGES = {False: (0.3, 0.7), True: (0.3, 0.3, 0.4)}
-"""Shares of the steps of the stages, by whether the structure within pixels is taken off the rays
-between them."""
-_HALF_SHARE = 0.3
-"""Of the steps, that the fit of every other projection takes."""
 _LEAST_SHOWN = 3
 """Parts along a pixel's edge of the sample whose rays are fitted again, at least."""
-
-
-@dataclass(frozen=True)
-class _Course:
-    """How a fit proceeds: with which settings, in which stages."""
-
-    settings: Direct
-    a_range_A: tuple[float, float]
-    step_taken: Callable[[], None]
-
-    @property
-    def stages(self) -> tuple[float, ...]:
-        """Shares of the steps."""
-        return _STAGES[self.settings.parts > 1]
-
-    def part(self, problem: Problem, state: State, *, share: float) -> State:
-        """Return the state that a share of the steps leads to."""
-        return fit(
-            problem, start=state, settings=self.settings,
-            n_iterations=max(1, round(share * self.settings.n_iterations)),
-            a_range_A=self.a_range_A, progress=self.step_taken,
-        )  # fmt: skip
-
-    def first(self, problem: Problem, start: State) -> State:
-        """Return the state after the first stage."""
-        return self.part(problem, start, share=self.stages[0])
-
-    def rest(self, parts: Parts, state: State) -> tuple[Problem, State]:
-        """Return the problem corrected for the structure within pixels, and what explains it.
-
-        The structure is that of the state before each of the stages.
-        """
-        problem = parts.problem
-        for share in self.stages[1:]:
-            problem = parts.corrected(state)
-            state = self.part(problem, state, share=share)
-        return problem, state
 
 
 def direct(
     sinogram: Sinogram,
     *,
-    model: LatticeModel,
+    build: Build,
+    shared: Shared,
     start: Maps,
     settings: Direct,
     beam_fwhm_um: float,
     surroundings: Sinogram | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Maps:
+) -> tuple[Maps, Shared]:
     """Return the maps of ``start`` with amounts and lattice parameters fitted to all rays.
 
+    ``build`` makes the model of a voxel's pattern. What all pixels have in common starts as
+    ``shared`` and is returned as the rays tell it, where the recipe of the start refines it.
     ``surroundings``, a coarser scan of the whole sample, tells how far it reaches.
     Raises InputError where the start leaves no range of lattice parameters to fit.
     """
     a_range_A = _lattice_range(start)
-    shapes = shapes_of(
-        model, sinogram=sinogram, n_fixed=len(start.recipe.fixed_phases),
-        a_min_A=a_range_A[0] - _PARALLAX_A, a_max_A=a_range_A[1] + _PARALLAX_A,
-        n_coefficients=settings.n_coefficients,
-    )  # fmt: skip
-    if settings.crystallites:
-        shapes = weighed(shapes, sinogram, model=model, a_A=start.a_A[np.isfinite(start.a_A)])
     radius_um = settings.reach_um or _reach_um(sinogram, surroundings, start)
     if _determined(sinogram, radius_um):
         settings = settings.in_view()
-    course = _Course(settings, a_range_A, _steps_told(settings, progress))
-    problem = problem_of(
-        sinogram, shapes, radius_um=radius_um, beam_fwhm_um=beam_fwhm_um, workers=workers
-    )
-    first = _start_state(problem, start)
-    state = course.first(problem, first)
-    parts = _parts(problem, sinogram, settings.parts)
-    corrected, state = course.rest(parts, state)
-    scale = scale_of_halves(
-        corrected, state, sinogram=sinogram,
-        fitted=lambda half, from_state: course.part(half, from_state, share=_HALF_SHARE),
+    rays = Rays(
+        sinogram, build, len(start.recipe.fixed_phases), a_range_A,
+        start.a_A[np.isfinite(start.a_A)], settings,
     )  # fmt: skip
-    bias_A = _bias_A(problem, state, first, sinogram, course)
+    course = Course(settings, a_range_A, _steps_told(settings, progress))
+    problem = problem_of(
+        sinogram, rays.shapes(shared), radius_um=radius_um, beam_fwhm_um=beam_fwhm_um,
+        workers=workers,
+    )  # fmt: skip
+    first = _start_state(problem, start)
+    parts = _parts(problem, sinogram, settings.parts)
+    reached = course.followed(parts, first, shared, rays if start.recipe.refine_shared else None)
+    scale = scale_of_halves(
+        reached.corrected, reached.state, sinogram=sinogram,
+        fitted=lambda half, from_state: course.part(half, from_state, share=HALF_SHARE),
+    )  # fmt: skip
+    bias_A = _bias_A(reached, first, sinogram, course)
     seen = field_of_view(
         start.scan.n_offsets, n_offsets=start.scan.n_offsets, step_um=sinogram.step_um,
         axis_offset_um=sinogram.axis_offset_um,
     )  # fmt: skip
-    return _maps(start, problem.projector.grid, state, scale, bias_A, a_range_A, seen)
+    grid = problem.projector.grid
+    return _maps(start, grid, reached.state, scale, bias_A, a_range_A, seen), reached.shared
 
 
 def _steps_told(settings: Direct, progress: Progress | None) -> Callable[[], None]:
     """Return what counts steps and tells which share of all is done."""
     taken = count(1)
-    expected = settings.n_iterations * (1.0 + 2.0 * _HALF_SHARE)
+    expected = settings.n_iterations * (1.0 + 2.0 * HALF_SHARE)
     if settings.bias == "bootstrap":
         expected += settings.n_iterations
 
@@ -160,17 +118,16 @@ def _steps_told(settings: Direct, progress: Progress | None) -> Callable[[], Non
     return step_taken
 
 
-def _bias_A(
-    problem: Problem, state: State, first: State, sinogram: Sinogram, course: _Course
-) -> Floats:
+def _bias_A(reached: Reached, first: State, sinogram: Sinogram, course: Course) -> Floats:
     """Return the scale of what all projections share, in Å, (pixel,); zero if not asked for."""
+    state = reached.state
     if course.settings.bias == "none":
         return np.zeros_like(state.a_A)
-    own = _parts(problem, sinogram, course.settings.parts)
+    own, problem = reached.parts, reached.parts.problem
 
     def again(measured: Singles) -> State:
         shown = replace(own, problem=replace(problem, measured=measured))
-        return course.rest(shown, course.first(shown.problem, first))[1]
+        return course.followed(shown, first, reached.shared, None).state
 
     finer = _parts(problem, sinogram, max(_LEAST_SHOWN, course.settings.parts))
     return bootstrap_bias_A(finer, state, again=again)
@@ -208,45 +165,6 @@ def _lattice_range(start: Maps) -> tuple[float, float]:
     full = known & (start.volume_fraction > 0.5 * np.median(start.volume_fraction[known]))
     low_A, high_A = np.percentile(start.a_A[full], (0.5, 99.5))
     return float(low_A) - _BEYOND_A, float(high_A) + _BEYOND_A
-
-
-def problem_of(
-    sinogram: Sinogram,
-    shapes: Shapes,
-    *,
-    radius_um: float,
-    beam_fwhm_um: float,
-    workers: int | None,
-) -> Problem:
-    """Return what the direct fit has to explain, with pixels as far as ``radius_um``."""
-    n_offsets = sinogram.values.shape[1]
-    grid = graded_grid(n_offsets, step_um=sinogram.step_um, rings=((1, radius_um),))
-    margin = max(0, grid.margin)
-    side = n_offsets + 2 * margin
-    return Problem(
-        projector=strip_projector(
-            grid, angles_rad=sinogram.angles_rad, n_offsets=n_offsets, step_um=sinogram.step_um,
-            beam_fwhm_um=beam_fwhm_um, axis_offset_um=sinogram.axis_offset_um,
-        ),
-        shapes=shapes,
-        measured=shapes.coefficients(sinogram.values),
-        parallax_per_um=_parallax_per_um(sinogram, shapes),
-        image_index=(grid.low + margin) * side + grid.left + margin,
-        side=side,
-        workers=workers,
-    )  # fmt: skip
-
-
-def _parallax_per_um(sinogram: Sinogram, shapes: Shapes) -> float:
-    """Return δa/a per µm towards the detector: cos²θ·cos2θ/D, the mean over the measured lines.
-
-    Channels count by how much the lattice parameter changes them.
-    """
-    back = np.linalg.pinv(shapes.from_channels.astype(np.float64))
-    answer = np.sum((np.diff(shapes.curve, axis=0).astype(np.float64) @ back) ** 2, axis=0)
-    two_theta = sinogram.two_theta_rad
-    scaling = np.cos(0.5 * two_theta) ** 2 * np.cos(two_theta)
-    return float(np.average(scaling, weights=answer)) * 1e-6 / sinogram.distance_m
 
 
 def _start_state(problem: Problem, start: Maps) -> State:

@@ -25,11 +25,11 @@ _FEWEST_VOXELS = 8
 _TRIED = 4000
 _MARGIN = 8
 """Templates between a voxel and the limits: one that meets a limit in a trial would upset it."""
-_LOWER = np.array([0.0, 1e-3, -2.0])
+LOWER = np.array([0.0, 1e-3, -2.0])
 """No strain, crystallites of 100 µm, B_iso smaller by 2 Å²."""
-_UPPER = np.array([100.0, 20.0, 2.0])
-"""Strain of 1 %, crystallites of 5 nm, B_iso larger by 2 Å²."""
-_DIFFERENCE = 0.02
+UPPER = np.array([100.0, 20.0, 4.0])
+"""Strain of 1 %, crystallites of 5 nm, B_iso larger by 4 Å²: trimming takes most of faint rings."""
+DIFFERENCE = 0.02
 """Step of numerical derivatives, in parameters of order one."""
 
 
@@ -71,7 +71,7 @@ def refine_shared(
     observed = np.where(usable, few, 0.0) * weight
 
     def explained(parameters: Floats) -> Floats:
-        model = build(_shared(parameters))
+        model = build(from_parameters(parameters))
         refined = refine(few, variance=few_variance, model=model, workers=workers)
         return fitted_patterns(model, refined) * weight
 
@@ -80,16 +80,16 @@ def refine_shared(
 
     def jacobian(parameters: Floats) -> Floats:
         here = explained(parameters)
-        steps = np.diag(np.where(parameters + _DIFFERENCE < _UPPER, _DIFFERENCE, -_DIFFERENCE))
+        steps = np.diag(np.where(parameters + DIFFERENCE < UPPER, DIFFERENCE, -DIFFERENCE))
         slopes = [(here - explained(parameters + step)) / step.sum() for step in steps]
         return np.stack([np.nan_to_num(slope).ravel() for slope in slopes], axis=1)
 
     with single_threaded_algebra():
         fit = least_squares(
-            residual, _parameters(start), jac=jacobian, bounds=(_LOWER, _UPPER),
+            residual, as_parameters(start), jac=jacobian, bounds=(LOWER, UPPER),
             x_scale=[0.5, 0.5, 0.2], ftol=1e-8, xtol=1e-4, max_nfev=20,
         )  # fmt: skip
-    return _shared(fit.x)
+    return from_parameters(fit.x)
 
 
 def _good_voxels(
@@ -116,18 +116,19 @@ def _good_voxels(
     return np.asarray(rich[np.round(spread).astype(np.int64)])
 
 
-def _parameters(shared: Shared) -> Floats:
-    """Parameters of order one: squared strain in 1e-6, 1/size in 1/(100 nm), ΔB in Å².
+def as_parameters(shared: Shared) -> Floats:
+    """Return parameters of order one: squared strain in 1e-6, 1/size in 1/(100 nm), ΔB in Å².
 
     Widths are linear in the square of a strain, which therefore can be fitted from zero.
     """
     return np.clip(
         [(shared.strain * 1e3) ** 2, 100.0 / shared.crystallite_size_nm, shared.b_iso_change_A2],
-        _LOWER + 1e-3, _UPPER - 1e-3,
+        LOWER + 1e-3, UPPER - 1e-3,
     )  # fmt: skip
 
 
-def _shared(parameters: Floats) -> Shared:
+def from_parameters(parameters: Floats) -> Shared:
+    """Return what all voxels share, from parameters of order one (:func:`as_parameters`)."""
     squared_strain, inverse_size, b_iso_change = (float(p) for p in parameters)
     return Shared(
         crystallite_size_nm=100.0 / inverse_size,

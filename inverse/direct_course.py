@@ -1,0 +1,66 @@
+"""In which stages the direct fit proceeds, and what is put right between them.
+
+After each stage but the last, what all pixels share is refined from the rays
+(:mod:`inverse.direct_shared`), these are reduced to new shapes, and the structure within pixels is
+taken off them (:mod:`inverse.direct_subpixel`), both as the state reached so far has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from inverse.direct_fit import Problem, State, fit
+from inverse.direct_problem import Rays
+from inverse.direct_settings import Direct
+from inverse.direct_subpixel import Parts
+from inverse.shared import Shared
+
+_STAGES = (0.3, 0.2, 0.2, 0.3)
+"""Shares of the steps."""
+HALF_SHARE = 0.3
+"""Of the steps, that the fit of every other projection takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """Where a fit ended."""
+
+    parts: Parts
+    """Its pixels, with the rays as they were measured."""
+    corrected: Problem
+    """The problem of the last stage."""
+    state: State
+    shared: Shared
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a fit proceeds: by which settings, within which limits."""
+
+    settings: Direct
+    a_range_A: tuple[float, float]
+    step_taken: Callable[[], None]
+
+    def part(self, problem: Problem, state: State, *, share: float) -> State:
+        """Return the state that a share of the steps leads to."""
+        return fit(
+            problem, start=state, settings=self.settings,
+            n_iterations=max(1, round(share * self.settings.n_iterations)),
+            a_range_A=self.a_range_A, progress=self.step_taken,
+        )  # fmt: skip
+
+    def followed(self, parts: Parts, state: State, shared: Shared, rays: Rays | None) -> Reached:
+        """Return where all stages lead from a state.
+
+        ``rays`` refine what is shared and give the rays anew; without them, both stay.
+        """
+        corrected = parts.problem
+        for number, share in enumerate(_STAGES):
+            if number > 0:
+                if rays is not None:
+                    shared = rays.refined(corrected, state, shared)
+                    parts = replace(parts, problem=rays.reduced(parts.problem, shared))
+                corrected = parts.corrected(state)
+            state = self.part(corrected, state, share=share)
+        return Reached(parts, corrected, state, shared)
