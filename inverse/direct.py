@@ -66,11 +66,11 @@ def direct(
     surroundings: Sinogram | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> tuple[Maps, Shared]:
+) -> Maps:
     """Return the maps of ``start`` with amounts and lattice parameters fitted to all rays.
 
-    ``build`` makes the model of a voxel's pattern. What all pixels have in common starts as
-    ``shared`` and is returned as the rays tell it, where the recipe of the start refines it.
+    ``build`` makes the model of a voxel's pattern from what all have in common, which starts as
+    ``shared`` and is refined from the rays, where the recipe of the start refines it.
     ``surroundings``, a coarser scan of the whole sample, tells how far it reaches.
     Raises InputError where the start leaves no range of lattice parameters to fit.
     """
@@ -100,7 +100,7 @@ def direct(
         axis_offset_um=sinogram.axis_offset_um,
     )  # fmt: skip
     grid = problem.projector.grid
-    return _maps(start, grid, reached.state, scale, bias_A, a_range_A, seen), reached.shared
+    return _maps(start, grid, reached.state, scale, bias_A, a_range_A, seen)
 
 
 def _steps_told(settings: Direct, progress: Progress | None) -> Callable[[], None]:
@@ -204,7 +204,7 @@ def _maps(
     refined = status == Status.CONVERGED
     a_A[~refined] = np.nan
     kept = np.where(refined, amount, np.nan)
-    scatter_A = scale.lattice_A / kept
+    scatter_A = grid.image(scale.lattice_A) / kept
     total = np.where(refined, scale.amount, np.nan)
     return replace(
         start,

@@ -2,7 +2,8 @@
 
 The fit is repeated from its end with every other projection alone, and with the others alone. Half
 the difference of the two, times the amount, has the scale of what differs between projections:
-noise, countable crystallites, streaks. Photon noise has its share of that, by its share of the
+noise, countable crystallites, streaks. Pixels in the middle of full ones, whose neighbours hold
+them, and the others have each their own. Photon noise has its share of it, by its share of the
 filtered misfit.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import minimum_filter
 
 from inverse.direct_fit import Problem, State
 from inverse.sinogram import Sinogram
@@ -22,14 +24,20 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 _SEED = 20_110_531
+_FULL = 0.5
+"""Least amount of a pixel that counts."""
+_FEWEST = 30
+"""Pixels that have a spread of their own: then known to a fifth."""
+_SURROUNDED = 3
+"""Pixels along the side of the square that is full about a pixel in the middle."""
 
 
 @dataclass(frozen=True)
 class Scale:
     """Standard deviations that the two halves show."""
 
-    lattice_A: float
-    """Of the lattice parameter of a full pixel."""
+    lattice_A: Floats
+    """Of the lattice parameter of every pixel if it were full, (pixel,)."""
     amount: float
     noise_share: float
     """Share of photon noise in both."""
@@ -50,16 +58,32 @@ def scale_of_halves(
     first, second = (fitted(problem.half(start), state) for start in (0, 1))
     grid = problem.projector.grid
     seen = np.hypot(grid.x_um, grid.y_um) <= 0.5 * sinogram.step_um * sinogram.values.shape[1]
-    full = seen & (state.amount > 0.5)
+    full = state.amount > _FULL
     change_A = 0.5 * (first.a_A - second.a_A) * state.amount
     change = 0.5 * (first.amount - second.amount)
     misfit = problem.measured - problem.shown(state)
     noise = _noise(problem, sinogram)
     share = np.vdot(problem.filtered(noise), noise) / np.vdot(problem.filtered(misfit), misfit)
     return Scale(
-        spread_about_zero(change_A[full]), spread_about_zero(change[seen]),
-        min(1.0, float(np.sqrt(share))),
+        _by_place(change_A, seen & full, surrounded(problem, full)),
+        spread_about_zero(change[seen]), min(1.0, float(np.sqrt(share))),
     )  # fmt: skip
+
+
+def surrounded(problem: Problem, full: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which pixels lie in the middle of a square of full ones, both (pixel,)."""
+    image = problem.image(full.astype(np.float64), empty=0.0)
+    least = minimum_filter(image, _SURROUNDED, mode="constant")
+    return np.asarray(least.reshape(-1)[problem.image_index] > 0.0)
+
+
+def _by_place(change_A: Floats, counted: NDArray[np.bool_], inside: NDArray[np.bool_]) -> Floats:
+    """Return the spread of the counted changes among those inside, and among the others."""
+    result = np.full(change_A.size, spread_about_zero(change_A[counted]))
+    for place in (inside, ~inside):
+        if np.count_nonzero(counted & place) >= _FEWEST:
+            result[place] = spread_about_zero(change_A[counted & place])
+    return result
 
 
 def _noise(problem: Problem, sinogram: Sinogram) -> Singles:

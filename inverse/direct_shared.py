@@ -14,7 +14,8 @@ and the misfit r of all rays tells the change of p by one step of weighed least 
 
 F being the filter of :mod:`inverse.direct_fit`. A common factor of all amounts and a common change
 of all lattice parameters are unknown beside p, as the state has adapted to p so far. The step is
-repeated between the stages of the fit.
+repeated between the stages of the fit. What is found holds for this fit alone: it makes good what
+else its patterns lack, such as the lines of other phases, which a refinement of all phases has.
 
 Source: Björck, Numerical Methods for Least Squares Problems (1996), ch. 9, for the Gauss–Newton
 method.

@@ -87,7 +87,7 @@ def recover(
     if joint is not None:
         maps = with_joint_errors(maps, joint)
     if sinogram is not None and recipe.reconstruction.method == "direct":
-        maps, fitted = _directly(job, sinogram, fitted, maps)
+        maps = _directly(job, sinogram, fitted, maps)
     regions = _regions(job, sinogram, fitted, maps)
     clock["refine"] = perf_counter()
     tell("refine", 1.0)
@@ -178,18 +178,17 @@ def _fitted_jointly(job: _Job, sinogram: Sinogram) -> tuple[Fitted, JointFit]:
     return Fitted(found.refined, found.measured, model, shared, None), found
 
 
-def _directly(job: _Job, sinogram: Sinogram, fitted: Fitted, start: Maps) -> tuple[Maps, Fitted]:
-    """Fit amounts, lattice parameters and widths to the rays, from the maps of back projection."""
+def _directly(job: _Job, sinogram: Sinogram, fitted: Fitted, start: Maps) -> Maps:
+    """Fit amounts and lattice parameters to the rays, from the maps of back projection."""
     from inverse.direct import direct
 
     seen = job.seen_around()
-    maps, shared = direct(
+    return direct(
         sinogram, build=job.build, shared=fitted.shared, start=start,
         settings=start.recipe.direct, beam_fwhm_um=job.raw.beam.width_um,
         surroundings=seen[0] if seen else None, workers=job.workers,
         progress=lambda fraction: job.tell("refine", fraction),
     )  # fmt: skip
-    return maps, replace(fitted, shared=shared, model=job.build(shared))
 
 
 def _regions(

@@ -7,8 +7,9 @@ averaged, so that it stays as large in a voxel. Scans of the surroundings keep w
 sample, and N step / D, with the step and both numbers changed by the root of the factor.
 
 What changes with time is so many times faster as the scan is shorter. Not alike are parallax and
-the particles' absorption, which grow with the sample's size; cell, beam, particles and detector
-keep theirs.
+the particles' absorption, which grow with the sample's size, and what trimming takes of spotty
+rings, which is more where a ray meets fewer crystallites; cell, beam, particles and detector keep
+theirs.
 """
 
 from __future__ import annotations
@@ -44,8 +45,17 @@ class Reduced:
             f"Answered on an electrode of {across}, seen by {scan.n_offsets} offsets at "
             f"{scan.n_angles} angles: {self.factor:.3g} times the real size, truncated and "
             "undersampled alike. Parallax and absorption by the particles grow with the sample and "
-            "cost more at the real size (--full)."
+            "cost more at the real size (--full)." + _of_trimming(self.experiment)
         )
+
+
+def _of_trimming(experiment: Experiment) -> str:
+    """Return a sentence where trimming does more to the smaller experiment; else nothing."""
+    countable = experiment.effects.grains and getattr(experiment.sample, "grain_um", None)
+    _, brightest = experiment.recipe.integration.left_out
+    if not countable or brightest == 0.0:
+        return ""
+    return " Trimming costs less there, where a ray meets more crystallites."
 
 
 def reduced(experiment: Experiment, *, n_offsets: int = N_OFFSETS) -> Reduced:
