@@ -50,7 +50,9 @@ SETTINGS = {
 }
 
 
-def experiment(electrode: Electrode, scan: Scan, planted_A: float) -> Experiment:
+def experiment(
+    electrode: Electrode, scan: Scan, planted_A: float, *, seed: int = SEED
+) -> Experiment:
     """Return the scan of an electrode with one difference in all particles."""
     planted = electrode.model_copy(
         update={
@@ -63,7 +65,7 @@ def experiment(electrode: Electrode, scan: Scan, planted_A: float) -> Experiment
         }
     )
     return Experiment(
-        seed=SEED,
+        seed=seed,
         sample=planted,
         scan=scan,
         geometry=Geometry(two_theta_min_deg=2.5, two_theta_max_deg=8.5, n_channels=448),
@@ -111,12 +113,13 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="Planted gradients, recovered.")
     parser.add_argument("--settings", default="all", help="names separated by ; or all")
+    parser.add_argument("--seed", type=int, default=SEED)
     asked = parser.parse_args()
     for name in chosen(asked.settings, SETTINGS, what="setting"):
         electrode, scan = SETTINGS[name]
         found: dict[str, dict[float, Slopes]] = {method: {} for method in METHODS}
         for planted_A in PLANTED_A:
-            planted = experiment(electrode, scan, planted_A)
+            planted = experiment(electrode, scan, planted_A, seed=asked.seed)
             simulated = simulate(planted)
             for label, method in METHODS.items():
                 found[label][planted_A] = slopes(simulated, method, planted)

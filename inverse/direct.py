@@ -34,6 +34,7 @@ from inverse.direct_fit import Problem, State
 from inverse.direct_problem import Rays, problem_of
 from inverse.direct_scale import Scale, scale_of_halves
 from inverse.direct_settings import Direct
+from inverse.direct_shared import within_limits
 from inverse.direct_subpixel import Parts, parts_of
 from inverse.geometry import field_of_view
 from inverse.grids import PixelGrid
@@ -74,7 +75,9 @@ def direct(
     ``surroundings``, a coarser scan of the whole sample, tells how far it reaches.
     Raises InputError where the start leaves no range of lattice parameters to fit.
     """
-    a_range_A = _lattice_range(start)
+    a_range_A, by_rays = _lattice_range(start), start.recipe.refine_shared
+    if by_rays:
+        shared = within_limits(shared)
     radius_um = settings.reach_um or _reach_um(sinogram, surroundings, start)
     if _determined(sinogram, radius_um):
         settings = settings.in_view()
@@ -89,7 +92,7 @@ def direct(
     )  # fmt: skip
     first = _start_state(problem, start)
     parts = _parts(problem, sinogram, settings.parts)
-    reached = course.followed(parts, first, shared, rays if start.recipe.refine_shared else None)
+    reached = course.followed(parts, first, shared, rays if by_rays else None)
     scale = scale_of_halves(
         reached.corrected, reached.state, sinogram=sinogram,
         fitted=lambda half, from_state: course.part(half, from_state, share=HALF_SHARE),

@@ -3,7 +3,8 @@
 Penalties, pixels and steps that end too early move a result alike whatever the noise,
 so that the halves of a scan agree on it. The map x̂ is therefore taken for a sample: the rays
 that its parts show (:mod:`inverse.direct_subpixel`), without noise, are fitted again by the same
-settings from the same start. What comes out differs from x̂ by about what x̂ does from the truth,
+settings from the same start, with the widths of lines that the first fit found, whose own errors
+are therefore not in it. What comes out differs from x̂ by about what x̂ does from the truth,
 
     x̂(x̂) − x̂ ≈ x̂(x) − x,
 

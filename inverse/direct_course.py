@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from inverse.direct_fit import Problem, State, fit
 from inverse.direct_problem import Rays
 from inverse.direct_settings import Direct
@@ -44,9 +46,11 @@ class Course:
 
     def part(self, problem: Problem, state: State, *, share: float) -> State:
         """Return the state that a share of the steps leads to."""
+        return self._steps(problem, state, max(1, round(share * self.settings.n_iterations)))
+
+    def _steps(self, problem: Problem, state: State, n: int) -> State:
         return fit(
-            problem, start=state, settings=self.settings,
-            n_iterations=max(1, round(share * self.settings.n_iterations)),
+            problem, start=state, settings=self.settings, n_iterations=n,
             a_range_A=self.a_range_A, progress=self.step_taken,
         )  # fmt: skip
 
@@ -56,11 +60,18 @@ class Course:
         ``rays`` refine what is shared and give the rays anew; without them, both stay.
         """
         corrected = parts.problem
-        for number, share in enumerate(_STAGES):
-            if number > 0:
-                if rays is not None:
-                    shared = rays.refined(corrected, state, shared)
-                    parts = replace(parts, problem=rays.reduced(parts.problem, shared))
+        first, *later = (n for n in self._stages() if n > 0)
+        state = self._steps(corrected, state, first)
+        for n in later:
+            corrected = parts.corrected(state)
+            if rays is not None:
+                shared = rays.refined(corrected, state, shared)
+                parts = replace(parts, problem=rays.reduced(parts.problem, shared))
                 corrected = parts.corrected(state)
-            state = self.part(corrected, state, share=share)
+            state = self._steps(corrected, state, n)
         return Reached(parts, corrected, state, shared)
+
+    def _stages(self) -> list[int]:
+        """Return the steps of the stages, which add up to those of the settings."""
+        ends = np.rint(self.settings.n_iterations * np.cumsum(_STAGES))
+        return [int(n) for n in np.diff(ends, prepend=0.0)]

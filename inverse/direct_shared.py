@@ -8,9 +8,10 @@ state of the direct fit, what the pixels show changes with the parameters p_k of
 
     J_k = Σ_pixels (path)·φ·∂C(a)/∂p_k,
 
-and the misfit r of all rays tells the change of p by one step of weighed least squares,
+and the misfit r of all rays tells the change of p by one step of weighed least squares within the
+limits of p,
 
-    (JᵀFJ)·δ = JᵀFr,
+    min ‖J·δ − r‖²_F,
 
 F being the filter of :mod:`inverse.direct_fit`. A common factor of all amounts and a common change
 of all lattice parameters are unknown beside p, as the state has adapted to p so far. The step is
@@ -18,7 +19,7 @@ repeated between the stages of the fit. What is found holds for this fit alone: 
 else its patterns lack, such as the lines of other phases, which a refinement of all phases has.
 
 Source: Björck, Numerical Methods for Least Squares Problems (1996), ch. 9, for the Gauss–Newton
-method.
+method, and ch. 5 for limits.
 """
 
 from __future__ import annotations
@@ -27,40 +28,59 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
 
 from inverse.direct_fit import Problem, State
 from inverse.direct_shapes import Shapes
 from inverse.lattice_model import Build
 from inverse.refine import LatticeModel
-from inverse.shared import DIFFERENCE, LOWER, UPPER, Shared, as_parameters, from_parameters
+from inverse.shared import (
+    DIFFERENCE,
+    INSIDE,
+    LOWER,
+    UPPER,
+    Shared,
+    as_parameters,
+    from_parameters,
+)
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
+_UPPER = np.array([*UPPER[:2], 4.0])
+"""B_iso up to 4 Å² larger: trimming takes most of faint rings."""
 _RIDGE = 1e-4
 """Added to the squared lengths of the J_k, as 1: size and strain widen lines nearly alike."""
-_INSIDE = 1e-3
-"""How far parameters stay from their limits."""
+
+
+def within_limits(shared: Shared) -> Shared:
+    """Return what pixels share, moved to between the limits from which the rays refine it."""
+    return from_parameters(as_parameters(shared, upper=_UPPER))
 
 
 def shared_by_rays(problem: Problem, state: State, *, build: Build, shared: Shared) -> Shared:
     """Return what pixels share, one step from ``shared``, by which the problem's shapes are made.
 
-    Without material, or where no pattern answers to a parameter, what cannot be told stays.
+    Where pixels show nothing, or rays are not numbers, it stays. ``shared`` lies within the limits.
     """
-    here = as_parameters(shared)
+    here = as_parameters(shared, upper=_UPPER)
     shapes = problem.shapes
-    curve = curve_of(build(shared), shapes)
+    curve = curve_of(build(from_parameters(here)), shapes)
     changes = [
         (curve_of(build(from_parameters(here + step)), shapes) - curve) / DIFFERENCE
         for step in DIFFERENCE * np.eye(here.size)
     ]
     common = [curve, np.gradient(curve, axis=0)]
     misfit = problem.measured - problem.shown(state)
-    ridge = np.repeat([_RIDGE, 0.0], [len(changes), len(common)])
     parts = [_shown(problem, state, change) for change in changes + common]
-    step = _least_squares(problem, misfit, parts, ridge)[: here.size]
-    return from_parameters(np.clip(here + step, LOWER + _INSIDE, UPPER - _INSIDE))
+    free = np.full(len(common), np.inf)
+    step = _least_squares(
+        problem, misfit, parts,
+        ridge=np.repeat([_RIDGE, 0.0], [len(changes), len(common)]),
+        lower=np.concatenate([LOWER + INSIDE - here, -free]),
+        upper=np.concatenate([_UPPER - INSIDE - here, free]),
+    )  # fmt: skip
+    return shared if step is None else from_parameters(here + step[: here.size])
 
 
 def curve_of(model: LatticeModel, shapes: Shapes) -> Floats:
@@ -80,14 +100,29 @@ def _shown(problem: Problem, state: State, curve: Floats) -> Singles:
 
 
 def _least_squares(
-    problem: Problem, misfit: Singles, parts: list[Singles], ridge: Floats
-) -> Floats:
-    """Return the factors of the parts whose sum is nearest to the misfit, (part,)."""
+    problem: Problem,
+    misfit: Singles,
+    parts: list[Singles],
+    *,
+    ridge: Floats,
+    lower: Floats,
+    upper: Floats,
+) -> Floats | None:
+    """Return the factors of the parts whose sum is nearest to the misfit, (part,), within limits.
+
+    None where no part is there, or the misfit is no number. lower and upper hold zero.
+    """
     filtered = [problem.filtered(part) for part in parts]
     normal = np.array([[float(np.vdot(row, part)) for part in parts] for row in filtered])
     right = np.array([float(np.vdot(row, misfit)) for row in filtered])
     length = np.sqrt(np.diag(normal))
-    known = length > 0.0
-    unit = np.where(known, length, 1.0)
-    scaled = normal / np.outer(unit, unit) + np.diag(np.where(known, ridge, 1.0))
-    return np.where(known, np.linalg.solve(scaled, right / unit) / unit, 0.0)
+    if not (np.isfinite(right).all() and length.any()):
+        return None
+    unit = np.where(length > 0.0, length, 1.0)
+    scaled = normal / np.outer(unit, unit) + np.diag(np.where(length > 0.0, ridge, 1.0))
+    # A root of the normal matrix makes a problem of so few rows that has the same solution.
+    size, directions = np.linalg.eigh(scaled)
+    root = np.sqrt(np.maximum(size, np.finfo(float).eps))[:, None] * directions.T
+    target = np.linalg.solve(root.T, right / unit)
+    found = lsq_linear(root, target, bounds=(lower * unit, upper * unit), method="bvls")
+    return np.asarray(found.x / unit)

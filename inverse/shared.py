@@ -27,8 +27,10 @@ _MARGIN = 8
 """Templates between a voxel and the limits: one that meets a limit in a trial would upset it."""
 LOWER = np.array([0.0, 1e-3, -2.0])
 """No strain, crystallites of 100 µm, B_iso smaller by 2 Å²."""
-UPPER = np.array([100.0, 20.0, 4.0])
-"""Strain of 1 %, crystallites of 5 nm, B_iso larger by 4 Å²: trimming takes most of faint rings."""
+UPPER = np.array([100.0, 20.0, 2.0])
+"""Strain of 1 %, crystallites of 5 nm, B_iso larger by 2 Å²."""
+INSIDE = 1e-3
+"""How far parameters stay from their limits."""
 DIFFERENCE = 0.02
 """Step of numerical derivatives, in parameters of order one."""
 
@@ -116,14 +118,14 @@ def _good_voxels(
     return np.asarray(rich[np.round(spread).astype(np.int64)])
 
 
-def as_parameters(shared: Shared) -> Floats:
+def as_parameters(shared: Shared, *, upper: Floats = UPPER) -> Floats:
     """Return parameters of order one: squared strain in 1e-6, 1/size in 1/(100 nm), ΔB in Å².
 
     Widths are linear in the square of a strain, which therefore can be fitted from zero.
     """
     return np.clip(
         [(shared.strain * 1e3) ** 2, 100.0 / shared.crystallite_size_nm, shared.b_iso_change_A2],
-        LOWER + 1e-3, UPPER - 1e-3,
+        LOWER + INSIDE, upper - INSIDE,
     )  # fmt: skip
 
 

@@ -178,13 +178,13 @@ def test_a_smaller_experiment_is_truncated_and_undersampled_alike():
 def test_what_trimming_takes_of_spotty_rings_is_said_not_to_be_alike():
     # Law: rays of a smaller sample meet fewer crystallites; nothing is trimmed by a mean, and many
     # crystallites make no spots.
-    assert "Trimming costs less there" in reduced(ROI).told()
+    assert "Trimming costs less at the real size" in reduced(ROI).told()
     recipe = ROI.recipe
     plain = recipe.integration.model_copy(update={"method": "mean"})
     averaged = ROI.model_copy(update={"recipe": recipe.model_copy(update={"integration": plain})})
     many = ROI.model_copy(update={"effects": ROI.effects.model_copy(update={"grains": False})})
     for experiment in (averaged, many):
-        assert "costs less there" not in reduced(experiment).told()
+        assert "Trimming costs less" not in reduced(experiment).told()
 
 
 def test_what_is_small_is_answered_as_it_is():

@@ -55,7 +55,7 @@ def _of_trimming(experiment: Experiment) -> str:
     _, brightest = experiment.recipe.integration.left_out
     if not countable or brightest == 0.0:
         return ""
-    return " Trimming costs less there, where a ray meets more crystallites."
+    return " Trimming costs less at the real size, where a ray meets more crystallites."
 
 
 def reduced(experiment: Experiment, *, n_offsets: int = N_OFFSETS) -> Reduced:
