@@ -31,10 +31,8 @@ from benchmarks.methods import METHODS, RECIPES
 from inverse.chain import prepared_scans
 from inverse.direct_fit import Problem, State, fit
 from inverse.direct_prior import curvature_weights, lattice_roughness
-from inverse.direct_problem import problem_of
-from inverse.direct_rings import weighed
+from inverse.direct_problem import RayShapes, problem_of
 from inverse.direct_settings import Direct
-from inverse.direct_shapes import shapes_of
 from inverse.recipe import Recipe
 from inverse.recover import model_builder
 from inverse.shared import Shared
@@ -93,15 +91,13 @@ def told(simulated: Simulated, experiment: Experiment, shared: Shared) -> Told:
         float(truth.a_A[known].min()) - _MARGIN_A,
         float(truth.a_A[known].max()) + _MARGIN_A,
     )
-    model = model_builder(raw, best)(shared)
-    shapes = shapes_of(
-        model, sinogram=sinogram, n_fixed=len(best.fixed_phases), a_min_A=a_range_A[0] - _MARGIN_A,
-        a_max_A=a_range_A[1] + _MARGIN_A, n_coefficients=SETTINGS.n_coefficients,
+    rays = RayShapes(
+        sinogram, model_builder(raw, best), len(best.fixed_phases), a_range_A, truth.a_A[known],
+        SETTINGS,
     )  # fmt: skip
-    shapes = weighed(shapes, sinogram, model=model, a_A=truth.a_A[known])
     problem = problem_of(
-        sinogram, shapes, radius_um=0.5 * DIAMETER_UM + 5.0, beam_fwhm_um=raw.beam.width_um,
-        workers=None,
+        sinogram, rays.shapes(shared), radius_um=0.5 * DIAMETER_UM + 5.0,
+        beam_fwhm_um=raw.beam.width_um, workers=None,
     )  # fmt: skip
     grid = problem.projector.grid
     half = 0.5 * sinogram.step_um * N_OFFSETS

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from inverse.direct_bias import bootstrap_bias_A
 from inverse.direct_course import HALF_SHARE, Course, Reached
 from inverse.direct_fit import Problem, State
-from inverse.direct_problem import Rays, problem_of
+from inverse.direct_problem import RayShapes, problem_of
 from inverse.direct_scale import Scale, scale_of_halves
 from inverse.direct_settings import Direct
 from inverse.direct_shared import within_limits
@@ -81,7 +81,7 @@ def direct(
     radius_um = settings.reach_um or _reach_um(sinogram, surroundings, start)
     if _determined(sinogram, radius_um):
         settings = settings.in_view()
-    rays = Rays(
+    rays = RayShapes(
         sinogram, build, len(start.recipe.fixed_phases), a_range_A,
         start.a_A[np.isfinite(start.a_A)], settings,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inverse.direct_fit import Problem, State, fit
-from inverse.direct_problem import Rays
+from inverse.direct_problem import RayShapes
 from inverse.direct_settings import Direct
 from inverse.direct_subpixel import Parts
 from inverse.shared import Shared
@@ -54,7 +54,9 @@ class Course:
             a_range_A=self.a_range_A, progress=self.step_taken,
         )  # fmt: skip
 
-    def followed(self, parts: Parts, state: State, shared: Shared, rays: Rays | None) -> Reached:
+    def followed(
+        self, parts: Parts, state: State, shared: Shared, rays: RayShapes | None
+    ) -> Reached:
         """Return where all stages lead from a state.
 
         ``rays`` refine what is shared and give the rays anew; without them, both stay.

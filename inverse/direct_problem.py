@@ -30,7 +30,7 @@ _PARALLAX_A = 8e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Rays:
+class RayShapes:
     """What shapes are made of."""
 
     sinogram: Sinogram

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter
 
+from inverse.depth_voxels import inner_voxels
 from inverse.direct_fit import Problem, State
 from inverse.sinogram import Sinogram
 from xrdct.normal import spread_about_zero
@@ -28,8 +28,6 @@ _FULL = 0.5
 """Least amount of a pixel that counts."""
 _FEWEST = 30
 """Pixels that have a spread of their own: then known to a fifth."""
-_SURROUNDED = 3
-"""Pixels along the side of the square that is full about a pixel in the middle."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +69,9 @@ def scale_of_halves(
 
 
 def surrounded(problem: Problem, full: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which pixels lie in the middle of a square of full ones, both (pixel,)."""
-    image = problem.image(full.astype(np.float64), empty=0.0)
-    least = minimum_filter(image, _SURROUNDED, mode="constant")
-    return np.asarray(least.reshape(-1)[problem.image_index] > 0.0)
+    """Return which full pixels have eight full neighbours, both (pixel,)."""
+    label = problem.image(np.where(full, 0.0, -1.0), empty=-1.0).astype(np.int64)
+    return np.asarray(inner_voxels(label).reshape(-1)[problem.image_index])
 
 
 def _by_place(change_A: Floats, counted: NDArray[np.bool_], inside: NDArray[np.bool_]) -> Floats:

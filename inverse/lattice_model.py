@@ -1,4 +1,4 @@
-"""The model of a voxel's pattern that a recipe says, from what all voxels share.
+"""The model of a voxel's pattern that a recipe says, and what all voxels share of it.
 
 The refined phase is drawn once for every lattice parameter that the recipe allows,
 `TEMPLATE_SPACING_A` apart; patterns of the fixed phases and the background terms are linear.
@@ -6,9 +6,11 @@ The refined phase is drawn once for every lattice parameter that the recipe allo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inverse.model import (
     TEMPLATE_SPACING_A,
@@ -20,12 +22,13 @@ from inverse.model import (
 )
 from inverse.recipe import Calibration, Recipe
 from inverse.refine import LatticeModel
-from inverse.shared import Shared
+from inverse.shared import Shared, refine_shared
 from xrdct.crystal import Crystal
 from xrdct.crystal_source import find_crystal
 from xrdct.instrument import Beam, Geometry
 
 Build = Callable[[Shared], LatticeModel]
+Singles = NDArray[np.float32]
 
 
 def calibrated_instrument(recipe: Recipe, *, beam: Beam, geometry: Geometry) -> Instrument:
@@ -69,3 +72,26 @@ def lattice_model_builder(
         return LatticeModel(a_A=a_A, templates=templates, linear=linear)
 
     return build
+
+
+def shared_start(given: Shared | Mapping[str, float] | None = None, *, recipe: Recipe) -> Shared:
+    """Return what all voxels share as it is given, or as far as it is not, as the recipe has it."""
+    start = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
+    if given is None:
+        return start
+    return given if isinstance(given, Shared) else replace(start, **dict(given))
+
+
+def shared_of_voxels(
+    patterns: Singles,
+    *,
+    variance: Singles,
+    build: Build,
+    recipe: Recipe,
+    workers: int | None = None,
+) -> Shared:
+    """Return what all voxels share, refined from their patterns where the recipe wants it."""
+    start = shared_start(recipe=recipe)
+    if not recipe.refine_shared:
+        return start
+    return refine_shared(patterns, variance=variance, build=build, start=start, workers=workers)

@@ -18,7 +18,12 @@ from inverse.chain import check_scans, prepared_scans, without_truncation
 from inverse.fitted import Fitted, maps_of
 from inverse.interlace import half_step_scan
 from inverse.joint_fit import JointFit, joint_fit, with_joint_errors
-from inverse.lattice_model import Build, calibrated_instrument, lattice_model_builder
+from inverse.lattice_model import (
+    Build,
+    calibrated_instrument,
+    lattice_model_builder,
+    shared_start,
+)
 from inverse.maps import Maps
 from inverse.model import Instrument
 from inverse.recipe import OTHER_SCANS, Recipe
@@ -152,7 +157,7 @@ def _fitted_rays(job: _Job, sinogram: Sinogram) -> Fitted:
 
 def _shared_by_rays(job: _Job, sinogram: Sinogram, reconstruct: Reconstruct | None) -> Shared:
     """Return what all voxels share, refined from reduced rays where the recipe wants it."""
-    start = Shared(job.recipe.phase.crystallite_size_nm, job.recipe.phase.strain)
+    start = shared_start(recipe=job.recipe)
     if not job.recipe.refine_shared:
         return start
     return shared_first(

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inverse.chain import prepared_sinogram
+from inverse.lattice_model import shared_start
 from inverse.model import Instrument
 from inverse.quantify_strain import StrainRange, strain_from_square
 from inverse.recipe import FixedPhase, Recipe
@@ -165,14 +166,6 @@ def _with_phases(recipe: Recipe, phases: Sequence[RietveldPhase]) -> Recipe:
             raise InputError(f"phases: {phase.crystal} is among the recipe's phases already.")
     regions = recipe.regions.model_copy(update={"phases": (*recipe.regions.phases, *phases)})
     return recipe.model_copy(update={"regions": regions})
-
-
-def shared_start(given: Shared | Mapping[str, float] | None, *, recipe: Recipe) -> Shared:
-    """Return what all voxels share as it is given, or as far as it is not, as the recipe has it."""
-    start = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
-    if given is None:
-        return start
-    return given if isinstance(given, Shared) else replace(start, **dict(given))
 
 
 def _with_fixed(recipe: Recipe, phases: Sequence[RietveldPhase]) -> Recipe:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from inverse.fitted import Fitted, apart_of, example_at, example_fit, typical_voxel
 from inverse.interlace import half_step_scan
-from inverse.lattice_model import Build
+from inverse.lattice_model import Build, shared_of_voxels
 from inverse.maps import ExampleFit
 from inverse.model import Instrument
 from inverse.recipe import Recipe
 from inverse.reconstruct import Reconstruction, reconstruct_counts
 from inverse.refine import LatticeModel, refine
-from inverse.shared import Shared, refine_shared
+from inverse.shared import Shared
 from inverse.sinogram import Sinogram, gains
 from inverse.volume import volume_of
 from inverse.voxel_images import rietveld_maps
@@ -87,11 +87,9 @@ def fitted_voxels(
 
     Raises InputError where a Rietveld refinement cannot be made.
     """
-    shared = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
-    if recipe.refine_shared:
-        shared = refine_shared(
-            voxels.patterns, variance=voxels.variance, build=build, start=shared, workers=workers
-        )
+    shared = shared_of_voxels(
+        voxels.patterns, variance=voxels.variance, build=build, recipe=recipe, workers=workers
+    )
     model = build(shared)
     if recipe.rietveld is not None:
         return _fitted_phases(

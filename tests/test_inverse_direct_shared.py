@@ -9,7 +9,7 @@ import pytest
 
 from inverse.direct_course import Course
 from inverse.direct_fit import Problem, State
-from inverse.direct_problem import Rays, problem_of
+from inverse.direct_problem import RayShapes, problem_of
 from inverse.direct_settings import Direct
 from inverse.direct_shared import curve_of, shared_by_rays, within_limits
 from inverse.direct_subpixel import parts_of
@@ -49,19 +49,19 @@ def sinogram_of(values: np.ndarray) -> Sinogram:
     )  # fmt: skip
 
 
-def problem_by(rays: Rays, shared: Shared, radius_um: float = 10.0) -> Problem:
+def problem_by(rays: RayShapes, shared: Shared, radius_um: float = 10.0) -> Problem:
     return problem_of(
         rays.sinogram, rays.shapes(shared), radius_um=radius_um, beam_fwhm_um=1.0, workers=1
     )
 
 
-def rays_of(values: np.ndarray) -> Rays:
+def rays_of(values: np.ndarray) -> RayShapes:
     settings = Direct(crystallites=False, n_iterations=40, bias="none")
-    return Rays(sinogram_of(values), build, 0, (8.18, 8.22), np.array([8.20]), settings)
+    return RayShapes(sinogram_of(values), build, 0, (8.18, 8.22), np.array([8.20]), settings)
 
 
 @pytest.fixture(scope="module")
-def scan() -> tuple[Rays, State]:
+def scan() -> tuple[RayShapes, State]:
     """Rays of a disc whose lattice parameter rises by 20 mÅ across it, with its true widths."""
     blank = rays_of(np.zeros((N_ANGLES, N_OFFSETS, N_CHANNELS)))
     problem = problem_by(blank, TRUE)

@@ -25,10 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.lattice_model import lattice_model_builder
+from inverse.lattice_model import lattice_model_builder, shared_of_voxels
 from inverse.refine import LatticeModel, Refinement, refine
 from inverse.refine_kernel import interpolated
-from inverse.shared import Shared, refine_shared
 from validation.bounds_fisher import bound, levers
 from validation.bounds_optics import Optics
 from validation.predicted_levers import class_centres_A
@@ -84,11 +83,8 @@ def _refined(optics: Optics, patterns: Floats, variance: Floats) -> tuple[Lattic
     """Return the analysis of expected patterns (voxel, channel), shared parameters first."""
     recipe, experiment = optics.recipe, optics.experiment
     build = lattice_model_builder(recipe, beam=experiment.beam, geometry=experiment.geometry)
-    shared = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
     seen, told = patterns.astype(np.float32), variance.astype(np.float32)
-    if recipe.refine_shared:
-        shared = refine_shared(seen, variance=told, build=build, start=shared)
-    model = build(shared)
+    model = build(shared_of_voxels(seen, variance=told, build=build, recipe=recipe))
     return model, refine(seen, variance=told, model=model, min_scale=recipe.min_volume_fraction)
 
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inverse.region_analysis import RegionAnalysis, shared_start
+from inverse.lattice_model import shared_start
+from inverse.region_analysis import RegionAnalysis
 from inverse.region_refinement import refinement_of
 from inverse.rietveld import refine_patterns
 from inverse.rietveld_model import rietveld_model

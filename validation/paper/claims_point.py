@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from inverse.lattice_model import shared_start
 from inverse.recover import instrument_of, model_builder
-from inverse.region_analysis import shared_start
 from inverse.region_refinement import RegionContents, region_contents
 from inverse.regions import RegionPatterns, rays_of_counts
 from validation.paper.claims import Claim

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from inverse.chain import prepared_sinogram
 from inverse.fitted import Fitted, example_fit, maps_of
 from inverse.interlace import half_step_scan
+from inverse.lattice_model import shared_of_voxels
 from inverse.maps import Maps
 from inverse.recipe import Recipe
 from inverse.reconstruct import Reconstruction
@@ -29,7 +30,6 @@ from inverse.recover import instrument_of, model_builder, recover
 from inverse.refine import refine
 from inverse.region_fractions import region_table
 from inverse.regions import rays_of_sinogram
-from inverse.shared import Shared, refine_shared
 from inverse.sinogram import Sinogram
 from inverse.volume import volume_of
 from validation.integrated_files import chosen_recipe
@@ -218,11 +218,9 @@ def _maps(
     """Refine images by our own refinement; regions stay those of our own back projection."""
     patterns, variance, measured = _voxels(images)
     build = model_builder(raw, recipe)
-    shared = Shared(recipe.phase.crystallite_size_nm, recipe.phase.strain)
-    if recipe.refine_shared:
-        shared = refine_shared(
-            patterns, variance=variance, build=build, start=shared, workers=workers
-        )
+    shared = shared_of_voxels(
+        patterns, variance=variance, build=build, recipe=recipe, workers=workers
+    )
     model = build(shared)
     refined = refine(
         patterns, variance=variance, model=model, min_scale=recipe.min_volume_fraction,
