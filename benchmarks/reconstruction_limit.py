@@ -30,7 +30,7 @@ from benchmarks.accuracy import EXAMPLES, averaged, switched
 from benchmarks.methods import METHODS, RECIPES
 from inverse.chain import prepared_scans
 from inverse.direct_fit import Problem, State, fit
-from inverse.direct_prior import curvature_weights, lattice_roughness
+from inverse.direct_prior import bending_of, lattice_roughness
 from inverse.direct_problem import RayShapes, problem_of
 from inverse.direct_settings import Direct
 from inverse.recipe import Recipe
@@ -120,7 +120,7 @@ def lattice_alone(case: Told, free: Bools) -> State:
     """Return the best lattice parameters of the pixels ``free``, all else being the truth."""
     problem, truth = case.problem, case.truth
     unit_A = problem.shapes.answering_A
-    weights = curvature_weights(problem.image(truth.amount, empty=0.0))
+    bending = bending_of(problem.image(truth.amount, empty=0.0))
 
     def state_of(vector: Floats) -> State:
         a_A = truth.a_A.copy()
@@ -134,7 +134,7 @@ def lattice_alone(case: Told, free: Bools) -> State:
         _, slope = problem.slopes(filtered, state)
         slope *= -unit_A * state.amount / problem.full_pixel
         rough, bend = lattice_roughness(
-            problem.image(state.a_A / unit_A, empty=0.0), weights=weights, answering_A=unit_A
+            problem.image(state.a_A / unit_A, empty=0.0), bending=bending, answering_A=unit_A
         )
         slope += SETTINGS.lattice_smoothness * bend.reshape(-1)[problem.image_index]
         misfit_value = 0.5 * float(np.vdot(filtered, misfit)) / problem.full_pixel

@@ -12,7 +12,8 @@ inverts the sums in one step; a faint constant keeps the mean of a projection in
 the whole sample, not only the field of view: what lies outside takes its own share of the misfit.
 
 Minimised by the limited-memory quasi-Newton method with bounds (Byrd et al., SIAM J. Sci. Comput.
-16 (1995) 1190).
+16 (1995) 1190), in unknowns that are about equally well determined
+(:mod:`inverse.direct_precondition`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, minimize
 
 from inverse.direct_kernels import gather_states, spread_states
-from inverse.direct_prior import amount_roughness, curvature_weights, lattice_roughness
+from inverse.direct_precondition import Unknowns
+from inverse.direct_prior import (
+    Bending,
+    amount_roughness,
+    bending_of,
+    lattice_roughness,
+    lattice_stiffness,
+)
 from inverse.direct_settings import Direct
 from inverse.direct_shapes import Shapes
 from inverse.filters import filter_matrix
@@ -35,7 +43,6 @@ from xrdct.compiled import threaded
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-Weights = tuple[Floats, Floats]
 
 _MEAN_SHARE = 3e-4
 """Of the filter at the highest frequency. Times the longest path in steps it stays below one."""
@@ -170,39 +177,53 @@ def fit(
 ) -> State:
     """Return the state after at most ``n_iterations`` steps from ``start``.
 
-    The curvature of the lattice parameter is weighed by the amounts of the start.
+    Bends of the lattice parameter are weighed by the amounts of the start. Lattice parameters are
+    held to their range at the end, not on the way.
     """
     middle_A, unit_A = float(np.mean(a_range_A)), problem.shapes.answering_A
     n_pixels = start.amount.size
-    weights = curvature_weights(problem.image(start.amount, empty=0.0))
+    bending = bending_of(problem.image(start.amount, empty=0.0))
+    lattice = (np.clip(start.a_A, *a_range_A) - middle_A) / unit_A
+    unknowns = _unknowns(problem, start.amount, lattice, bending, settings)
 
     def state_of(vector: Floats) -> State:
-        return State(vector[:n_pixels], middle_A + unit_A * vector[n_pixels:])
+        return State(vector[:n_pixels], middle_A + unit_A * unknowns.solved(vector[n_pixels:]))
 
     def objective(vector: Floats) -> tuple[float, Floats]:
-        value, by_amount, by_lattice = _objective(problem, state_of(vector), weights, settings)
-        return value, np.concatenate([by_amount, by_lattice])
-
-    lower = np.concatenate(
-        [np.zeros(n_pixels), np.full(n_pixels, a_range_A[0] - middle_A) / unit_A]
-    )
-    upper = np.concatenate([np.ones(n_pixels), np.full(n_pixels, a_range_A[1] - middle_A) / unit_A])
-    first = np.concatenate([start.amount, (start.a_A - middle_A) / unit_A])
+        value, by_amount, by_lattice = _objective(problem, state_of(vector), bending, settings)
+        return value, np.concatenate([by_amount, unknowns.solved(by_lattice)])
 
     def step_taken(_vector: Floats) -> None:
         if progress is not None:
             progress()
 
+    free = np.full(n_pixels, np.inf)
     found = minimize(  # type: ignore[call-overload]
-        objective, np.clip(first, lower, upper).astype(np.float64), jac=True, method="L-BFGS-B",
-        bounds=Bounds(lower, upper), callback=step_taken,
+        objective, np.concatenate([np.clip(start.amount, 0.0, 1.0), unknowns.of(lattice)]),
+        jac=True, method="L-BFGS-B", callback=step_taken,
+        bounds=Bounds(
+            np.concatenate([np.zeros(n_pixels), -free]), np.concatenate([np.ones(n_pixels), free])
+        ),
         options={"maxiter": n_iterations, "maxcor": _REMEMBERED, "maxfun": 2 * n_iterations + 10},
     )  # fmt: skip
-    return state_of(np.asarray(found.x, dtype=np.float64))
+    state = state_of(np.asarray(found.x, dtype=np.float64))
+    return State(state.amount, np.clip(state.a_A, *a_range_A))
+
+
+def _unknowns(
+    problem: Problem, amount: Floats, lattice: Floats, bending: Bending, settings: Direct
+) -> Unknowns:
+    """Return the unknowns of a fit that starts from amounts and a/α, each (pixel,)."""
+    stiff = lattice_stiffness(
+        problem.image(lattice, empty=0.0), bending=bending,
+        answering_A=problem.shapes.answering_A,
+    )  # fmt: skip
+    along_y, along_x = (settings.lattice_smoothness * each for each in stiff)
+    return Unknowns(amount, (along_y, along_x), index=problem.image_index, side=problem.side)
 
 
 def _objective(
-    problem: Problem, state: State, weights: Weights, settings: Direct
+    problem: Problem, state: State, bending: Bending, settings: Direct
 ) -> tuple[float, Floats, Floats]:
     """Return the objective and its derivatives by the amounts and by a/α."""
     unit_A = problem.shapes.answering_A
@@ -216,7 +237,7 @@ def _objective(
     value += settings.amount_smoothness * rough
     by_amount += settings.amount_smoothness * slope.reshape(-1)[problem.image_index]
     rough, slope = lattice_roughness(
-        problem.image(state.a_A / unit_A, empty=0.0), weights=weights, answering_A=unit_A
+        problem.image(state.a_A / unit_A, empty=0.0), bending=bending, answering_A=unit_A
     )
     value += settings.lattice_smoothness * rough
     by_lattice += settings.lattice_smoothness * slope.reshape(-1)[problem.image_index]

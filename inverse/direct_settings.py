@@ -20,7 +20,7 @@ class Direct(Spec):
     """Weight of the amount's total variation, beside a full pixel's share in the misfit."""
     lattice_smoothness: float = Field(0.2, ge=0.0, le=100.0)
     """Weight of the lattice parameter's curvature within full material, likewise."""
-    lattice_smoothness_in_view: float = Field(0.05, ge=0.0, le=100.0)
+    lattice_smoothness_in_view: float = Field(0.08, ge=0.0, le=100.0)
     """The same where rays determine the sample: all of it is in view, and there are at least π/2
     angles for every step of its width."""
     parts: int = Field(1, ge=1, le=8)

@@ -10,7 +10,7 @@ import pytest
 from inverse.direct_fit import Problem, State, _objective, fit
 from inverse.direct_prior import (
     amount_roughness,
-    curvature_weights,
+    bending_of,
     lattice_roughness,
     rounded_absolute,
 )
@@ -108,8 +108,8 @@ def test_derivatives_are_those_of_the_objective(n_angles):
     node = np.floor((state.a_A - A_MIN_A) / SPACING_A)
     state = State(state.amount, A_MIN_A + SPACING_A * (node + 0.5))
     settings = Direct(amount_smoothness=0.3, lattice_smoothness=0.7)
-    weights = curvature_weights(problem.image(state.amount, empty=0.0))
-    _, by_amount, by_lattice = _objective(problem, state, weights, settings)
+    bending = bending_of(problem.image(state.amount, empty=0.0))
+    _, by_amount, by_lattice = _objective(problem, state, bending, settings)
     rng = np.random.Generator(np.random.Philox(4))
     unit_A = problem.shapes.answering_A
     step = 2e-3
@@ -119,7 +119,7 @@ def test_derivatives_are_those_of_the_objective(n_angles):
             _objective(
                 problem,
                 State(state.amount + side * step * u, state.a_A + side * step * v * unit_A),
-                weights,
+                bending,
                 settings,
             )[0]
             for side in (1.0, -1.0)
@@ -135,15 +135,15 @@ def test_penalties_know_no_gradient_and_no_gap():
     # Truth: a plane has no curvature, whatever its slope; where w vanishes nothing counts.
     y, x = np.mgrid[0:9, 0:11].astype(float)
     plane = 0.3 * x - 0.7 * y
-    full = curvature_weights(np.ones((9, 11)))
-    value, slope = lattice_roughness(plane, weights=full, answering_A=0.015)
+    full = bending_of(np.ones((9, 11)))
+    value, slope = lattice_roughness(plane, bending=full, answering_A=0.015)
     assert value == pytest.approx(0.0, abs=1e-12)
     np.testing.assert_allclose(slope, 0.0, atol=1e-7)
     amount = np.ones((9, 11))
     amount[:, 5] = 0.0
     step = np.where(x > 5, 1.0, 0.0)
     step[:, 5] = 17.0
-    value, _ = lattice_roughness(step, weights=curvature_weights(amount), answering_A=0.015)
+    value, _ = lattice_roughness(step, bending=bending_of(amount), answering_A=0.015)
     assert value == 0.0
 
 
