@@ -12,10 +12,12 @@ left out. Which pixels hold material is given away, and no instrument is unknown
 interior and eroded voxels in mÅ,
 
 - *no knowledge*: the root mean square of √(F⁻¹), the error of the best unbiased estimate;
-- *curvature known*: that of √((F + Q/b²)⁻¹), with aᵀQa the sum of squared second differences of a
-  inside particles, and b² its mean over the rank of Q in this very sample: the error of the best
-  linear estimate of one who knows so much of bends beforehand. Bends are not normal, so that an
-  estimate that knows more of particles can do better;
+- *bends known*: that of √((F + Q)⁻¹), with aᵀQa the sum of squared second differences of a inside
+  particles over their mean square in this very sample: the error of the best linear estimate of one
+  who knows so much of bends beforehand;
+- *by size*: the same with the mean squares of those in equally thick material, so that the curves
+  of small particles and of large ones are both known to be as strong as they are. Bends are not
+  normal, so that an estimate that knows more of particles can do better;
 - what filtered back projection and the direct method make of it.
 
 Prints a Markdown table. Run from the checkout (five minutes):
@@ -34,6 +36,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array, diags_array
 
 from benchmarks.accuracy import averaged, switched
 from benchmarks.in_view import cases, errors
@@ -41,6 +44,7 @@ from benchmarks.methods import METHODS
 from inverse.direct_rings import ring_bounds
 from inverse.grids import PixelGrid, graded_grid
 from inverse.strips import strip_projector
+from inverse.thickness import disc_radius
 from validation.bounds_optics import Optics, prepare_optics
 from validation.experiment import Experiment
 from validation.metrics import scored_voxels
@@ -54,8 +58,10 @@ Bools = NDArray[np.bool_]
 DIAMETER_UM, N_OFFSETS, N_ANGLES = 60.0, 71, 120
 _SHAPES = 4
 """Of each ring: its pattern and its slope over all lattice parameters lie in so many directions."""
+_LEAST_PATH_UM = 1e-4
 _LEAST_AMOUNT, _FULL = 0.02, 0.7
 _MA = 1e3
+_BEND = np.array([1.0, -2.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +96,10 @@ def case(seed: int) -> Experiment:
 
 
 def pixels_of(experiment: Experiment, truth: Truth) -> Pixels:
-    """Return the pixels with material."""
-    grid = graded_grid(N_OFFSETS, step_um=1.0, rings=((1, 0.5 * DIAMETER_UM + 3.0),))
-    half = (N_OFFSETS - 1) / 2.0
+    """Return the pixels with material, of a truth that holds all of the sample."""
+    radius_um = 0.5 * experiment.sample.diameter_um + 3.0
+    grid = graded_grid(experiment.scan.n_offsets, step_um=1.0, rings=((1, radius_um),))
+    half = (truth.scan.n_offsets - 1) / 2.0
     column, row = np.rint(grid.x_um + half).astype(int), np.rint(grid.y_um + half).astype(int)
     amount, a_A = np.nan_to_num(truth.volume_fraction[row, column]), truth.a_A[row, column]
     held = np.flatnonzero((amount > _LEAST_AMOUNT) & np.isfinite(a_A))
@@ -104,11 +111,12 @@ def pixels_of(experiment: Experiment, truth: Truth) -> Pixels:
 def _paths_um(
     experiment: Experiment, grid: PixelGrid, held: NDArray[np.int64]
 ) -> NDArray[np.float32]:
+    scan = experiment.scan
     projector = strip_projector(
-        grid, angles_rad=experiment.scan.angles_rad, n_offsets=N_OFFSETS, step_um=1.0,
+        grid, angles_rad=scan.angles_rad, n_offsets=scan.n_offsets, step_um=1.0,
         beam_fwhm_um=experiment.beam.width_um, axis_offset_um=0.0,
     )  # fmt: skip
-    paths = np.zeros((N_ANGLES * N_OFFSETS, held.size), np.float32)
+    paths = np.zeros((scan.n_angles * scan.n_offsets, held.size), np.float32)
     for start in range(0, held.size, 64):
         few = held[start : start + 64]
         image = np.zeros((grid.x_um.size, few.size), np.float32)
@@ -120,7 +128,7 @@ def _paths_um(
 def patterns_of(optics: Optics, pixels: Pixels) -> RingPatterns:
     """Return the pixels' patterns ring by ring."""
     scan = optics.experiment.scan
-    some = range(0, N_ANGLES, N_ANGLES // 4)
+    some = range(0, scan.n_angles, scan.n_angles // 4)
     variance = np.mean([optics.rays(scan, k).line_variance for k in some], axis=(0, 1))
     weight = np.divide(1.0, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0.0)
     shown, slope = optics.pattern_at(pixels.a_A) * weight, optics.slope_at(pixels.a_A) * weight
@@ -161,48 +169,78 @@ def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> Floats
     n = pixels.amount.size
     total = np.zeros((2 * n, 2 * n), np.float32)
     for paths in pixels.paths_um:
-        met = np.flatnonzero(paths > 1e-4)
-        if not met.size:
-            continue
-        path, shown = paths[met].astype(float), patterns.shown[met]
-        filled = path * pixels.amount[met]
-        covariance = np.broadcast_to(np.eye(_SHAPES), (shown.shape[1], _SHAPES, _SHAPES))
-        if countable:
-            spread = np.einsum("phk,p,phl->hkl", shown, filled, shown, optimize=True)
-            covariance = covariance + spread / patterns.grains_per_um[:, None, None]
-        whitening = np.linalg.inv(np.linalg.cholesky(covariance))
-        slope = filled[:, None, None] * patterns.slope_per_mA[met]
-        rows = np.concatenate([path[:, None, None] * shown, slope])
-        rows = np.einsum("hkl,phl->phk", whitening, rows).reshape(2 * met.size, -1)
-        both = np.concatenate([met, met + n])
-        total[np.ix_(both, both)] += (rows @ rows.T).astype(np.float32)
+        met = np.flatnonzero(paths > _LEAST_PATH_UM)
+        if met.size:
+            filled = paths[met].astype(float) * pixels.amount[met]
+            whitening = whitening_of(patterns, met, filled, countable=countable)
+            shown = np.concatenate(
+                [
+                    paths[met, None, None] * patterns.shown[met],
+                    filled[:, None, None] * patterns.slope_per_mA[met],
+                ]
+            )
+            rows = np.einsum("hkl,phl->phk", whitening, shown).reshape(2 * met.size, -1)
+            both = np.concatenate([met, met + n])
+            total[np.ix_(both, both)] += (rows @ rows.T).astype(np.float32)
     return total.astype(np.float64)
 
 
-def curvature(pixels: Pixels) -> tuple[Floats, float]:
-    """Return Q and b² in mÅ² of the module's text."""
-    image = np.full((N_OFFSETS, N_OFFSETS), -1)
+def whitening_of(
+    patterns: RingPatterns, met: NDArray[np.int64], filled_um: Floats, *, countable: bool
+) -> Floats:
+    """Return the inverse root of C_h of one ray, (ring, shape, shape).
+
+    The ray meets the pixels ``met``, which fill ``filled_um`` of its path.
+    """
+    shown = patterns.shown[met]
+    covariance = np.broadcast_to(np.eye(_SHAPES), (shown.shape[1], _SHAPES, _SHAPES))
+    if countable:
+        spread = np.einsum("phk,p,phl->hkl", shown, filled_um, shown, optimize=True)
+        covariance = covariance + spread / patterns.grains_per_um[:, None, None]
+    return np.asarray(np.linalg.inv(np.linalg.cholesky(covariance)))
+
+
+def bends_inside(pixels: Pixels) -> tuple[NDArray[np.int64], Floats]:
+    """Return the three pixels of every bend inside particles, (bend, 3), and ρ of its middle one.
+
+    ρ is how thick the material is there (:mod:`inverse.thickness`), in pixels.
+    """
+    side = int(max(pixels.row.max(), pixels.column.max())) + 2
+    image = np.full((side, side), -1)
     image[pixels.row, pixels.column] = np.arange(pixels.amount.size)
     full = np.append(pixels.amount > _FULL, False)
-    runs = [
-        np.stack([turned[:, :-2], turned[:, 1:-1], turned[:, 2:]], axis=-1).reshape(-1, 3)
-        for turned in (image, image.T)
-    ]
+    radius = disc_radius(full[image])
+    runs, radii = [], []
+    for turned, thick in ((image, radius), (image.T, radius.T)):
+        runs.append(np.stack([turned[:, :-2], turned[:, 1:-1], turned[:, 2:]], -1).reshape(-1, 3))
+        radii.append(thick[:, 1:-1].reshape(-1))
     inside = np.concatenate(runs)
-    inside = inside[full[inside].all(axis=1)]
-    prior = np.zeros((pixels.amount.size,) * 2)
-    for i, left in enumerate((1.0, -2.0, 1.0)):
-        for j, right in enumerate((1.0, -2.0, 1.0)):
-            np.add.at(prior, (inside[:, i], inside[:, j]), left * right)
-    a_mA = _MA * (pixels.a_A - pixels.a_A.mean())
-    return prior, float(a_mA @ prior @ a_mA / np.linalg.matrix_rank(prior, hermitian=True))
+    kept = full[inside].all(axis=1)
+    return inside[kept], np.concatenate(radii)[kept]
 
 
-def bound(information: Floats, prior: Floats, regions: tuple[Bools, ...]) -> str:
+def known_bends(pixels: Pixels, *, by_size: bool) -> csr_array:
+    """Return Σ tᵀt/b² over the bends t, in 1/mÅ², with b their root mean square in this sample.
+
+    That of all of them, or, ``by_size``, of those in equally thick material.
+    """
+    inside, radius = bends_inside(pixels)
+    bends_mA = _MA * (pixels.a_A[inside] @ _BEND)
+    groups = np.unique(radius, return_inverse=True)[1] if by_size else np.zeros(radius.size, int)
+    square = np.bincount(groups, bends_mA**2) / np.bincount(groups)
+    rows = np.repeat(np.arange(radius.size), _BEND.size)
+    bends = coo_array(
+        (np.tile(_BEND, radius.size), (rows, inside.reshape(-1))),
+        shape=(radius.size, pixels.amount.size),
+    ).tocsr()
+    return (bends.T @ diags_array(1.0 / square[groups]) @ bends).tocsr()
+
+
+def bound(information: Floats, prior: csr_array, regions: tuple[Bools, ...]) -> str:
     """Return the root mean square of the standard errors of a, of interior · eroded voxels."""
     n = prior.shape[0]
     known = information.copy()
-    known[n:, n:] += prior
+    known[n:, n:] += prior.toarray()
     known[np.diag_indices(2 * n)] *= 1.0 + 1e-7  # single precision of the sums
     variance = np.diag(np.linalg.inv(known))[n:]
     return " · ".join(f"{np.sqrt(variance[region].mean()):.3f}" for region in regions)
@@ -218,12 +256,13 @@ def row(name: str, experiment: Experiment, *, countable: bool) -> str:
     information = fisher(pixels, patterns, countable=countable)
     scored = [scored_voxels(truth, region) for region in (truth.interior, truth.eroded)]
     regions = tuple(region[pixels.row, pixels.column] for region in scored)
-    prior, typical = curvature(pixels)
     simulated = simulate(experiment)
     found = [
         errors(METHODS[method](simulated.raw, {}), simulated.truth)[0] for method in ("FBP", "best")
     ]
-    bounds = [bound(information, weight * prior, regions) for weight in (0.0, 1.0 / typical)]
+    priors = [0.0 * known_bends(pixels, by_size=False)]
+    priors += [known_bends(pixels, by_size=size) for size in (False, True)]
+    bounds = [bound(information, prior, regions) for prior in priors]
     return f"| {name} | {experiment.seed} | {' | '.join(bounds + found)} |"
 
 
@@ -232,8 +271,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What countable crystallites let be known.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[302, 303, 304])
     seeds = parser.parse_args().seeds
-    print("| crystallites | seed | no knowledge | curvature known | FBP | best |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print("| crystallites | seed | no knowledge | bends known | by size | FBP | best |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     for seed in seeds:
         few = case(seed)
         try:

@@ -71,16 +71,18 @@ def direct(
     """Return the maps of ``start`` with amounts and lattice parameters fitted to all rays.
 
     ``build`` makes the model of a voxel's pattern from what all have in common, which starts as
-    ``shared`` and is refined from the rays, where the recipe of the start refines it.
+    ``shared`` and is refined from the rays, where the recipe of the start refines it and the
+    settings have rays tell it.
     ``surroundings``, a coarser scan of the whole sample, tells how far it reaches.
     Raises InputError where the start leaves no range of lattice parameters to fit.
     """
-    a_range_A, by_rays = _lattice_range(start), start.recipe.refine_shared
-    if by_rays:
-        shared = within_limits(shared)
+    a_range_A = _lattice_range(start)
     radius_um = settings.reach_um or _reach_um(sinogram, surroundings, start)
     if _determined(sinogram, radius_um):
         settings = settings.in_view()
+    by_rays = start.recipe.refine_shared and settings.widths == "rays"
+    if by_rays:
+        shared = within_limits(shared)
     rays = RayShapes(
         sinogram, build, len(start.recipe.fixed_phases), a_range_A,
         start.a_A[np.isfinite(start.a_A)], settings,

@@ -28,6 +28,12 @@ class Direct(Spec):
     pixels are the same throughout. Slopes between pixels of few rays are mostly streaks."""
     parts_in_view: int = Field(3, ge=1, le=8)
     """The same where rays determine the sample."""
+    widths: Literal["rays", "voxels"] = "rays"
+    """What tells the widths of lines and B_iso, where the recipe refines them: the rays, or voxels
+    of the start alone, which streaks and few crystallites mislead."""
+    widths_in_view: Literal["rays", "voxels"] = "voxels"
+    """The same where rays determine the sample: lattice parameters, free to scatter there, take
+    over a part of the width if both are found from the rays."""
     bias: Literal["none", "bootstrap"] = "bootstrap"
     """Whether esd_total holds what penalties and pixels do, from a second fit to rays of the
     first one's result: as many steps again."""
@@ -42,5 +48,6 @@ class Direct(Spec):
             update={
                 "lattice_smoothness": self.lattice_smoothness_in_view,
                 "parts": self.parts_in_view,
+                "widths": self.widths_in_view,
             }
         )
