@@ -1,4 +1,4 @@
-"""Bound what any method can tell of lattice parameters where few crystallites reflect.
+"""Measure what can be told of lattice parameters where few crystallites reflect, and what is.
 
 An electrode of 60 µm wholly in view, 71 offsets of 1 µm and 120 angles (π/2 times its width), all
 effects, plain mean. Its rays are Gaussian about their mean with the covariance of photon noise and
@@ -12,12 +12,12 @@ left out. Which pixels hold material is given away, and no instrument is unknown
 interior and eroded voxels in mÅ,
 
 - *no knowledge*: the root mean square of √(F⁻¹), the error of the best unbiased estimate;
-- *bends known*: that of √((F + Q)⁻¹), with aᵀQa the sum of squared second differences of a inside
-  particles over their mean square in this very sample: the error of the best linear estimate of one
-  who knows so much of bends beforehand;
-- *by size*: the same with the mean squares of those in equally thick material, so that the curves
-  of small particles and of large ones are both known to be as strong as they are. Bends are not
-  normal, so that an estimate that knows more of particles can do better;
+- *bends known*: that of √((F + Q)⁻¹), with Q the normal prior of :mod:`benchmarks.known_bends`: the
+  error of the best linear estimate of one who knows beforehand how far lattice parameters spread,
+  and how much they bend inside particles, as much as in this very sample;
+- *by size*: the same of one who knows bends by how thick the material is. An estimate that knows
+  more of particles, such as that they bend to one side, can do better, and so can one that knows
+  that amounts lie between 0 and 1;
 - what filtered back projection and the direct method make of it.
 
 Prints a Markdown table. Run from the checkout (five minutes):
@@ -36,15 +36,15 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse import csr_array
 
 from benchmarks.accuracy import averaged, switched
 from benchmarks.in_view import cases, errors
+from benchmarks.known_bends import bends_inside, precision
 from benchmarks.methods import METHODS
 from inverse.direct_rings import ring_bounds
 from inverse.grids import PixelGrid, graded_grid
 from inverse.strips import strip_projector
-from inverse.thickness import disc_radius
 from validation.bounds_optics import Optics, prepare_optics
 from validation.experiment import Experiment
 from validation.metrics import scored_voxels
@@ -59,9 +59,8 @@ DIAMETER_UM, N_OFFSETS, N_ANGLES = 60.0, 71, 120
 _SHAPES = 4
 """Of each ring: its pattern and its slope over all lattice parameters lie in so many directions."""
 _LEAST_PATH_UM = 1e-4
-_LEAST_AMOUNT, _FULL = 0.02, 0.7
+_LEAST_AMOUNT = 0.02
 _MA = 1e3
-_BEND = np.array([1.0, -2.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,10 +163,10 @@ def _grains_per_um(optics: Optics, bounds: NDArray[np.int64]) -> Floats:
     return np.maximum(total, np.finfo(float).tiny)
 
 
-def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> Floats:
+def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> NDArray[np.float32]:
     """Return F over amounts, then lattice parameters in mÅ, (2·pixel, 2·pixel)."""
     n = pixels.amount.size
-    total = np.zeros((2 * n, 2 * n), np.float32)
+    total = np.zeros((2 * n, 2 * n))
     for paths in pixels.paths_um:
         met = np.flatnonzero(paths > _LEAST_PATH_UM)
         if met.size:
@@ -181,8 +180,8 @@ def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> Floats
             )
             rows = np.einsum("hkl,phl->phk", whitening, shown).reshape(2 * met.size, -1)
             both = np.concatenate([met, met + n])
-            total[np.ix_(both, both)] += (rows @ rows.T).astype(np.float32)
-    return total.astype(np.float64)
+            total[np.ix_(both, both)] += rows @ rows.T
+    return total
 
 
 def whitening_of(
@@ -200,48 +199,12 @@ def whitening_of(
     return np.asarray(np.linalg.inv(np.linalg.cholesky(covariance)))
 
 
-def bends_inside(pixels: Pixels) -> tuple[NDArray[np.int64], Floats]:
-    """Return the three pixels of every bend inside particles, (bend, 3), and ρ of its middle one.
-
-    ρ is how thick the material is there (:mod:`inverse.thickness`), in pixels.
-    """
-    side = int(max(pixels.row.max(), pixels.column.max())) + 2
-    image = np.full((side, side), -1)
-    image[pixels.row, pixels.column] = np.arange(pixels.amount.size)
-    full = np.append(pixels.amount > _FULL, False)
-    radius = disc_radius(full[image])
-    runs, radii = [], []
-    for turned, thick in ((image, radius), (image.T, radius.T)):
-        runs.append(np.stack([turned[:, :-2], turned[:, 1:-1], turned[:, 2:]], -1).reshape(-1, 3))
-        radii.append(thick[:, 1:-1].reshape(-1))
-    inside = np.concatenate(runs)
-    kept = full[inside].all(axis=1)
-    return inside[kept], np.concatenate(radii)[kept]
-
-
-def known_bends(pixels: Pixels, *, by_size: bool) -> csr_array:
-    """Return Σ tᵀt/b² over the bends t, in 1/mÅ², with b their root mean square in this sample.
-
-    That of all of them, or, ``by_size``, of those in equally thick material.
-    """
-    inside, radius = bends_inside(pixels)
-    bends_mA = _MA * (pixels.a_A[inside] @ _BEND)
-    groups = np.unique(radius, return_inverse=True)[1] if by_size else np.zeros(radius.size, int)
-    square = np.bincount(groups, bends_mA**2) / np.bincount(groups)
-    rows = np.repeat(np.arange(radius.size), _BEND.size)
-    bends = coo_array(
-        (np.tile(_BEND, radius.size), (rows, inside.reshape(-1))),
-        shape=(radius.size, pixels.amount.size),
-    ).tocsr()
-    return (bends.T @ diags_array(1.0 / square[groups]) @ bends).tocsr()
-
-
-def bound(information: Floats, prior: csr_array, regions: tuple[Bools, ...]) -> str:
+def bound(information: Floats, prior: csr_array | None, regions: tuple[Bools, ...]) -> str:
     """Return the root mean square of the standard errors of a, of interior · eroded voxels."""
-    n = prior.shape[0]
+    n = len(information) // 2
     known = information.copy()
-    known[n:, n:] += prior.toarray()
-    known[np.diag_indices(2 * n)] *= 1.0 + 1e-7  # single precision of the sums
+    if prior is not None:
+        known[n:, n:] += prior.toarray()
     variance = np.diag(np.linalg.inv(known))[n:]
     return " · ".join(f"{np.sqrt(variance[region].mean()):.3f}" for region in regions)
 
@@ -260,9 +223,9 @@ def row(name: str, experiment: Experiment, *, countable: bool) -> str:
     found = [
         errors(METHODS[method](simulated.raw, {}), simulated.truth)[0] for method in ("FBP", "best")
     ]
-    priors = [0.0 * known_bends(pixels, by_size=False)]
-    priors += [known_bends(pixels, by_size=size) for size in (False, True)]
-    bounds = [bound(information, prior, regions) for prior in priors]
+    bends = bends_inside(pixels.row, pixels.column, pixels.amount)
+    known = [precision(bends, _MA * pixels.a_A, by_size=size) for size in (False, True)]
+    bounds = [bound(information, prior, regions) for prior in (None, *known)]
     return f"| {name} | {experiment.seed} | {' | '.join(bounds + found)} |"
 
 

@@ -13,7 +13,8 @@ of the result's own rays (:mod:`inverse.direct_bias`), in quadrature.
 
 Shapes of patterns are weighed by how far countable crystallites make the rings of a ray disagree
 (:mod:`inverse.direct_rings`). Between the stages of the fit (:mod:`inverse.direct_course`) the
-widths of lines are refined from the rays, and the structure within pixels is taken off these.
+widths of lines are refined from the rays, in a window, and the structure within pixels is taken off
+these, in view.
 
 Source: the idea of refining from sinograms is that of Vamvakeros et al., J. Appl. Cryst. 53 (2020)
 1531 (direct least-squares reconstruction).
@@ -52,6 +53,7 @@ Progress = Callable[[float], None]
 
 _BEYOND_A = 8e-3
 """How far beyond the lattice parameters of the start a pixel may go."""
+_HALF = 0.5
 _LEAST_SHOWN = 3
 """Parts along a pixel's edge of the sample whose rays are fitted again, at least."""
 
@@ -173,15 +175,18 @@ def _lattice_range(start: Maps) -> tuple[float, float]:
 
 
 def _start_state(problem: Problem, start: Maps) -> State:
-    """Return the start's maps in its field of view, and its means outside."""
+    """Return the start's maps in its field of view, and its means outside.
+
+    An amount outside is no more than half, or all of it would be taken for one large particle.
+    """
     grid = problem.projector.grid
     known = np.isfinite(start.a_A)
     mean_A = float(np.median(start.a_A[known]))
     measured = start.status != Status.NOT_MEASURED
     filled = np.clip(np.nan_to_num(start.volume_fraction), 0.0, 1.0)
-    mean_amount = float(filled[measured].mean()) if measured.any() else 0.5
+    mean_amount = float(filled[measured].mean()) if measured.any() else _HALF
     index = grid.index()
-    a_A, amount = np.full(grid.x_um.size, mean_A), np.full(grid.x_um.size, mean_amount)
+    a_A, amount = np.full(grid.x_um.size, mean_A), np.full(grid.x_um.size, min(mean_amount, _HALF))
     covered = (index >= 0) & measured
     amount[index[covered]] = filled[covered]
     covered &= known

@@ -177,8 +177,9 @@ def fit(
 ) -> State:
     """Return the state after at most ``n_iterations`` steps from ``start``.
 
-    Bends of the lattice parameter are weighed by the amounts of the start. Lattice parameters are
-    held to their range at the end, not on the way.
+    Bends of the lattice parameter are weighed by the amounts of the start. Lattice parameters may
+    leave their range on the way, and are set to its end at last: a few thousandths of the pixels.
+    Held back on the way, single pixels stay there.
     """
     middle_A, unit_A = float(np.mean(a_range_A)), problem.shapes.answering_A
     n_pixels = start.amount.size
@@ -199,7 +200,7 @@ def fit(
 
     free = np.full(n_pixels, np.inf)
     found = minimize(  # type: ignore[call-overload]
-        objective, np.concatenate([np.clip(start.amount, 0.0, 1.0), unknowns.of(lattice)]),
+        objective, np.concatenate([np.clip(start.amount, 0.0, 1.0), unknowns.of_lattice(lattice)]),
         jac=True, method="L-BFGS-B", callback=step_taken,
         bounds=Bounds(
             np.concatenate([np.zeros(n_pixels), -free]), np.concatenate([np.ones(n_pixels), free])

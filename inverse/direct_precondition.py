@@ -1,15 +1,17 @@
 """Unknowns in which the direct fit's objective bends about as much in every direction.
 
-What the rays tell of a/α of a full pixel weighs φ² ≈ 1, whatever the wavelength, as misfits are
-weighed with the ramp filter (:mod:`inverse.direct_fit`). The penalty on bends adds λ·BᵀKB, which is
-nothing for slow changes and a hundred times as much from pixel to pixel. With L the sum of squared
-differences between neighbours, weighed with √(λK),
+What enough rays tell of a/α of a pixel weighs φ², whatever the wavelength, as misfits are weighed
+with the ramp filter (:mod:`inverse.direct_fit`). The penalty on bends adds λ·BᵀKB, K being the
+stiffness that :func:`inverse.direct_prior.lattice_stiffness` tells at the start: nothing for slow
+changes, and a hundred times as much from pixel to pixel. With L the sum of squared differences
+between neighbours, weighed with √(λK),
 
-    M = max(φ, ¼) + L,      MᵀM ≈ φ² + λ·BᵀKB
+    M = max(φ, ¼) + L,      ⅓ ≲ (φ² + λ·BᵀKB) / MᵀM ≲ 1
 
-to about a factor of two for all wavelengths, so that the unknowns v = M·(a/α) are about equally
-well determined, and a quasi-Newton method needs fewer steps. M is symmetric, sparse, and connects
-pixels of one particle only, so that its factors are small.
+inside of full material, for all wavelengths, so that the unknowns v = M·(a/α) are about equally
+well determined and a quasi-Newton method needs fewer steps. Where few rays meet a pixel, at edges,
+and as K changes on the way this is rough, which costs steps, not truth. M is symmetric, sparse, and
+links only pixels whose material touches, so that its factors are small.
 
 Source: Nocedal & Wright, Numerical Optimization (2006), 5.1, on preconditioning.
 """
@@ -59,7 +61,7 @@ class Unknowns:
             options={"SymmetricMode": True},
         )  # fmt: skip
 
-    def of(self, lattice: Floats) -> Floats:
+    def of_lattice(self, lattice: Floats) -> Floats:
         """Return v of a/α, (pixel,)."""
         return np.asarray(self.matrix @ lattice)
 

@@ -10,11 +10,11 @@ rounded off below δ = 0.05. Of the lattice parameter, its curvature within full
 
 along both axes, with δ = 2 mÅ/α: a straight gradient costs nothing, whatever its slope, and a step
 between touching particles costs in proportion to its height, not to its square. ρ is how thick the
-material is there, in pixels (:mod:`inverse.thickness`): the same difference between core and
-surface bends 25 times as much in a particle of 2 µm as in one of 10 µm, where as much bending would
-be noise. α is the change of a lattice parameter that a pattern answers with its own length. The
-weights w and sizes s are held while a is fitted; w vanishes across every gap between particles, so
-that nothing couples there.
+material is there, in pixels (:mod:`inverse.thickness`). A difference between core and surface bends
+as 1/ρ², so that bends which are noise in a large particle are structure in a small one; s ∝ ρ was
+best on development seeds among s ∝ 1, ρ and ρ², with pixels of 1 µm. α is the change of a lattice
+parameter that a pattern answers with its own length. The weights w and scales s are held while a is
+fitted; w vanishes across every gap between particles, so that nothing couples there.
 
 Source: Charbonnier et al., IEEE Trans. Image Process. 6 (1997) 298, for h and its use.
 """
@@ -36,7 +36,7 @@ _LATTICE_EDGE_A = 2e-3
 _FULL = 0.5
 _TYPICAL_RADIUS = 3.5
 _RADII = (1.5, 12.0)
-"""Between which sizes count: a pixel or two tell little of a particle's."""
+"""Between which radii count: a pixel or two tell little of a particle's size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +45,13 @@ class Bending:
 
     weights: tuple[Floats, Floats]
     """w of the module's formula along y, (iy − 2, ix), and along x, (iy, ix − 2)."""
-    size: Floats
+    scale: Floats
     """s, (iy, ix)."""
 
     def along_axes(self, *images: Floats) -> Iterator[tuple[Floats, ...]]:
         """Yield w, s of the middle pixels, and the images, each with the axis first."""
         for axis, weight in enumerate(self.weights):
-            turned = [np.swapaxes(image, 0, axis) for image in (weight, self.size, *images)]
+            turned = [np.swapaxes(image, 0, axis) for image in (weight, self.scale, *images)]
             turned[1] = turned[1][1:-1]
             yield tuple(turned)
 
@@ -91,10 +91,10 @@ def lattice_roughness(
     """Return the curvature penalty of an image of a/α and its gradient, (iy, ix)."""
     total, gradient = 0.0, np.zeros_like(lattice)
     edge = _LATTICE_EDGE_A / answering_A
-    for weight, size, image, slope in bending.along_axes(lattice, gradient):
-        value, derivative = rounded_absolute(size * _bends(image), edge)
+    for weight, scale, image, slope in bending.along_axes(lattice, gradient):
+        value, derivative = rounded_absolute(scale * _bends(image), edge)
         total += float((weight * value).sum())
-        derivative *= weight * size
+        derivative *= weight * scale
         slope[:-2] += derivative
         slope[1:-1] -= 2.0 * derivative
         slope[2:] += derivative
@@ -106,13 +106,13 @@ def lattice_stiffness(
 ) -> tuple[Floats, Floats]:
     """Return w·s²·h′(s·t)/(s·t), how stiff each bend is, along y and along x, as `Bending` has w.
 
-    The penalty of squares with these coefficients touches the penalty at ``lattice``, an image of
-    a/α, and lies above it elsewhere.
+    Up to a constant, half the sum of squared bends with these coefficients touches the penalty at
+    ``lattice``, an image of a/α, and lies above it elsewhere.
     """
     edge = _LATTICE_EDGE_A / answering_A
     stiff = [
-        np.swapaxes(weight * size**2 * edge / np.hypot(edge, size * _bends(image)), 0, axis)
-        for axis, (weight, size, image) in enumerate(bending.along_axes(lattice))
+        np.swapaxes(weight * scale**2 * edge / np.hypot(edge, scale * _bends(image)), 0, axis)
+        for axis, (weight, scale, image) in enumerate(bending.along_axes(lattice))
     ]
     return stiff[0], stiff[1]
 

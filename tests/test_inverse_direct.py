@@ -210,3 +210,19 @@ def test_threads_do_not_change_the_result():
     assert np.array_equal(shown, two.shown(state))
     for one, other in zip(problem.slopes(shown, state), two.slopes(shown, state), strict=True):
         assert np.array_equal(one, other)
+
+
+def test_lattice_parameters_stay_within_their_range():
+    # Truth: the bounds asked for, of rays whose own lattice parameters lie up to 10 mÅ beyond.
+    problem = problem_of(n_angles=40)
+    truth = smooth_particle(problem)
+    problem = replace(problem, measured=problem.shown(truth))
+    start = State(np.full(truth.amount.size, 0.4), np.full(truth.amount.size, 8.205))
+    a_range_A = (8.200, 8.210)
+    found = fit(problem, start=start, settings=Direct(), n_iterations=60, a_range_A=a_range_A)
+    assert found.a_A.min() >= a_range_A[0]
+    assert found.a_A.max() <= a_range_A[1]
+    # The middle, at 8.215 Å and more, is held at the end of the range.
+    middle = truth.a_A > 8.215
+    assert middle.sum() > 20
+    np.testing.assert_allclose(found.a_A[middle & (truth.amount > 0.8)], a_range_A[1], atol=1e-9)

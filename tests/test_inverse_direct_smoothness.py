@@ -37,9 +37,23 @@ def of_disc(radius: float, bend: float) -> float:
 
 def test_bend_costs_by_the_square_of_the_size():
     # Truth: h(s·t) → (s·t)²/2 for small t, with s twice as large in a disc twice as large: discs of
-    # 5.4 and 10.2 pixels fit, which are rounded down to 4 and 8.
+    # √26 and √101 pixels fit, which are rounded down to 4 and 8.
     bend = 1e-4 * 2e-3 / UNIT_A
     assert of_disc(10.0, bend) / of_disc(5.0, bend) == pytest.approx(4.0, rel=1e-6)
+
+
+def test_scale_has_limits_and_a_step_costs_its_height_times_it():
+    # Truth: ρ of a lone pixel is 1, of a plane infinite; they count as 1.5 and 12, over 3.5. A step
+    # of t ≫ δ has two bends of it in each row, and h(s·t) → δ·s·t.
+    alone = np.zeros((9, 9))
+    alone[4, 4] = 1.0
+    np.testing.assert_allclose(bending_of(alone).scale, 1.5 / 3.5)
+    plane = bending_of(np.ones((9, 9)))
+    np.testing.assert_allclose(plane.scale, 12.0 / 3.5)
+    step = np.zeros((9, 9))
+    step[:, 5:] = 1e3
+    value, _ = lattice_roughness(step, bending=plane, answering_A=UNIT_A)
+    assert value == pytest.approx(9 * 2 * 2e-3 / UNIT_A * 12.0 / 3.5 * 1e3, rel=1e-3)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -66,12 +80,12 @@ def test_unknowns_and_lattice_parameters_are_one_to_one():
     stiffness = (rng.uniform(0.0, 9.0, (10, 12)), rng.uniform(0.0, 9.0, (12, 10)))
     unknowns = Unknowns(rng.random(100), stiffness, index=index, side=side)
     u, v = rng.normal(size=(2, 100))
-    np.testing.assert_allclose(unknowns.solved(unknowns.of(u)), u, atol=1e-10)
+    np.testing.assert_allclose(unknowns.solved(unknowns.of_lattice(u)), u, atol=1e-10)
     assert float(u @ unknowns.solved(v)) == pytest.approx(float(v @ unknowns.solved(u)), rel=1e-9)
     free = Unknowns(
         np.linspace(0.3, 1.0, 100), (np.zeros((10, 12)), np.zeros((12, 10))), index=index, side=side
     )
-    np.testing.assert_allclose(free.of(u), np.linspace(0.3, 1.0, 100) * u, rtol=1e-12)
+    np.testing.assert_allclose(free.of_lattice(u), np.linspace(0.3, 1.0, 100) * u, rtol=1e-12)
 
 
 @pytest.mark.parametrize("stiffness", [0.1, 1.0, 30.0])
@@ -88,6 +102,6 @@ def test_unknowns_are_equally_well_determined(stiffness):
     for image in (rng.normal(size=(side, side)), (-1.0) ** (x + y), (-1.0) ** x, bell):
         middle = np.where((np.minimum(y, x) >= 3) & (np.maximum(y, x) <= side - 4), image, 0.0)
         share = (np.sum(middle**2) + 2.0 * squares(middle, bends)) / np.sum(
-            unknowns.of(middle.reshape(-1)) ** 2
+            unknowns.of_lattice(middle.reshape(-1)) ** 2
         )
         assert 1.0 / 3.0 - 1e-9 <= share <= 1.0 + 1e-9

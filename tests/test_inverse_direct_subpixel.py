@@ -170,3 +170,4 @@ def test_settings_in_view_take_the_place_of_the_others():
     settled = given.in_view()
     assert (settled.lattice_smoothness, settled.n_iterations) == (0.3, 9)
     assert settled.parts == given.parts_in_view
+    assert (given.widths, settled.widths) == ("rays", "voxels")
