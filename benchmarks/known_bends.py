@@ -71,7 +71,7 @@ def precision(bends: Bends, a_mA: Floats, *, by_size: bool) -> csr_array:
     group = _groups(bends.radius) if by_size else np.zeros(bends.radius.size, int)
     count = np.bincount(group)
     true = np.maximum(np.bincount(group, (bends.matrix @ a_mA) ** 2) / count, _LEAST_MA**2)
-    spread = float(np.var(a_mA))
+    spread = max(float(np.var(a_mA)), _LEAST_MA**2)
     weight, level = 1.0 / true, 1.0 / spread
     for _ in range(_STEPS):
         prior = _prior(bends.matrix, weight[group], level)
