@@ -61,3 +61,21 @@ def test_more_material_is_never_thinner_and_axes_are_alike(seed, share):
     found = disc_radius(less)
     assert np.all(disc_radius(more)[less] >= found[less])
     np.testing.assert_array_equal(disc_radius(less.T), found.T)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), share=st.floats(0.6, 0.98))
+def test_radius_is_that_of_the_largest_disc_of_all(seed, share):
+    # Truth: the definition, by trying every disc of every radius about every pixel.
+    rng = np.random.Generator(np.random.Philox(seed))
+    material = rng.random((11, 13)) < share
+    material[0, 0] = False
+    places = np.argwhere(np.ones_like(material))
+    apart = np.hypot(*(places[:, None] - places).transpose(2, 0, 1))
+    reach = apart[:, ~material.reshape(-1)].min(axis=1)
+    expected = np.ones(material.size)
+    for radius in ROOT ** np.arange(1, 9):
+        covered = (apart[:, reach >= radius * (1 - 1e-12)] < radius * (1 - 1e-12)).any(axis=1)
+        expected[covered] = radius
+    expected[~material.reshape(-1)] = 1.0
+    np.testing.assert_allclose(disc_radius(material).reshape(-1), expected)
