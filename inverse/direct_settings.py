@@ -19,7 +19,8 @@ class Direct(Spec):
     amount_smoothness: float = Field(0.08, ge=0.0, le=100.0)
     """Weight of the amount's total variation, beside a full pixel's share in the misfit."""
     lattice_smoothness: float = Field(0.2, ge=0.0, le=100.0)
-    """Weight of the lattice parameter's curvature within full material, likewise."""
+    """Weight of the lattice parameter's curvature within full material, likewise, where it is seven
+    pixels thick."""
     lattice_smoothness_in_view: float = Field(0.08, ge=0.0, le=100.0)
     """The same where rays determine the sample: all of it is in view, and there are at least π/2
     angles for every step of its width."""
