@@ -163,7 +163,7 @@ def _grains_per_um(optics: Optics, bounds: NDArray[np.int64]) -> Floats:
     return np.maximum(total, np.finfo(float).tiny)
 
 
-def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> NDArray[np.float32]:
+def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> Floats:
     """Return F over amounts, then lattice parameters in mÅ, (2·pixel, 2·pixel)."""
     n = pixels.amount.size
     total = np.zeros((2 * n, 2 * n))

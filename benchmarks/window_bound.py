@@ -42,6 +42,7 @@ from validation.experiment import Experiment, load_experiment
 from validation.metrics import scored_voxels
 from validation.steps import simulate
 from validation.truth import truth_on_grid
+from xrdct.compiled import single_threaded_algebra
 
 Floats = NDArray[np.float64]
 
@@ -70,6 +71,7 @@ def bound(information: Floats, prior: csr_array, regions: tuple[NDArray[np.int64
     """
     known = prior.tocoo()
     information[known.coords] += known.data
+    single_threaded_algebra()  # for good: OpenBLAS crashed in two threads at this size
     factor = cholesky(information, lower=True, overwrite_a=True)
     told = []
     for region in regions:
