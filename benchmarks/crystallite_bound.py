@@ -31,12 +31,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.linalg import cholesky, solve_triangular
+from scipy.sparse import block_diag, csr_matrix
 
 from benchmarks.accuracy import averaged, switched
 from benchmarks.in_view import cases, errors
@@ -50,10 +52,11 @@ from validation.experiment import Experiment
 from validation.metrics import scored_voxels
 from validation.steps import simulate
 from validation.truth import Truth, truth_on_grid
+from xrdct.compiled import single_threaded_algebra
 from xrdct.errors import InputError
+from xrdct.scan import Scan
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 DIAMETER_UM, N_OFFSETS, N_ANGLES = 60.0, 71, 120
 _SHAPES = 4
@@ -84,6 +87,16 @@ class RingPatterns:
     slope_per_mA: Floats
     grains_per_um: Floats
     """(ring,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What the rays of an experiment meet."""
+
+    pixels: Pixels
+    patterns: RingPatterns
+    scored: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """Numbers of the pixels that are interior, and eroded, voxels in view."""
 
 
 def case(seed: int) -> Experiment:
@@ -171,7 +184,7 @@ def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> Floats
         met = np.flatnonzero(paths > _LEAST_PATH_UM)
         if met.size:
             filled = paths[met].astype(float) * pixels.amount[met]
-            whitening = whitening_of(patterns, met, filled, countable=countable)
+            whitening = _whitening(patterns, met, filled, countable=countable)
             shown = np.concatenate(
                 [
                     paths[met, None, None] * patterns.shown[met],
@@ -184,7 +197,7 @@ def fisher(pixels: Pixels, patterns: RingPatterns, *, countable: bool) -> Floats
     return total
 
 
-def whitening_of(
+def _whitening(
     patterns: RingPatterns, met: NDArray[np.int64], filled_um: Floats, *, countable: bool
 ) -> Floats:
     """Return the inverse root of C_h of one ray, (ring, shape, shape).
@@ -199,33 +212,57 @@ def whitening_of(
     return np.asarray(np.linalg.inv(np.linalg.cholesky(covariance)))
 
 
-def bound(information: Floats, prior: csr_array | None, regions: tuple[Bools, ...]) -> str:
-    """Return the root mean square of the standard errors of a, of interior · eroded voxels."""
-    n = len(information) // 2
-    known = information.copy()
-    if prior is not None:
-        known[n:, n:] += prior.toarray()
-    variance = np.diag(np.linalg.inv(known))[n:]
-    return " · ".join(f"{np.sqrt(variance[region].mean()):.3f}" for region in regions)
+def bound(information: Floats, prior: csr_matrix, places: Iterable[NDArray[np.int64]]) -> str:
+    """Return the root mean square of the standard errors at each of some places among the unknowns.
+
+    ``prior`` is the precision of what is known beforehand; ``information`` is overwritten.
+    """
+    known = prior.tocoo()
+    np.add.at(information, (known.row, known.col), known.data)
+    with single_threaded_algebra():  # OpenBLAS crashed in two threads for 17,000 unknowns
+        factor = cholesky(information, lower=True, overwrite_a=True)
+        told = []
+        for place in places:
+            unit = np.zeros((len(factor), place.size))
+            unit[place, np.arange(place.size)] = 1.0
+            half = solve_triangular(factor, unit, lower=True, overwrite_b=True)
+            told.append(f"{np.sqrt(np.mean(np.sum(half**2, axis=0))):.3f}")
+    return " · ".join(told)
+
+
+def scene_of(experiment: Experiment, scan: Scan) -> Scene:
+    """Return what an experiment's rays meet, with the truth on the grid of a ``scan`` of it all."""
+    sample, height_um = experiment.build_sample(), experiment.beam.height_um
+    truth = truth_on_grid(sample, scan=scan, beam_height_um=height_um)
+    pixels = pixels_of(experiment, truth)
+    x_um, y_um = scan.offsets_um[pixels.column], scan.offsets_um[pixels.row]
+    seen = np.hypot(x_um, y_um) <= 0.5 * (experiment.scan.n_offsets - 1)
+    interior, eroded = (
+        np.flatnonzero(seen & scored_voxels(truth, region)[pixels.row, pixels.column])
+        for region in (truth.interior, truth.eroded)
+    )
+    patterns = patterns_of(prepare_optics(experiment, rough=True), pixels)
+    return Scene(pixels, patterns, (interior, eroded))
 
 
 def row(name: str, experiment: Experiment, *, countable: bool) -> str:
     """Return a row of the table."""
-    truth = truth_on_grid(
-        experiment.build_sample(), scan=experiment.scan, beam_height_um=experiment.beam.height_um
-    )
-    pixels = pixels_of(experiment, truth)
-    patterns = patterns_of(prepare_optics(experiment, rough=True), pixels)
-    information = fisher(pixels, patterns, countable=countable)
-    scored = [scored_voxels(truth, region) for region in (truth.interior, truth.eroded)]
-    regions = tuple(region[pixels.row, pixels.column] for region in scored)
+    scene = scene_of(experiment, experiment.scan)
+    pixels = scene.pixels
+    n = pixels.amount.size
+    information = fisher(pixels, scene.patterns, countable=countable)
     simulated = simulate(experiment)
     found = [
         errors(METHODS[method](simulated.raw, {}), simulated.truth)[0] for method in ("FBP", "best")
     ]
     bends = bends_inside(pixels.row, pixels.column, pixels.amount)
+    nothing = csr_matrix((n, n))
     known = [precision(bends, _MA * pixels.a_A, by_size=size) for size in (False, True)]
-    bounds = [bound(information, prior, regions) for prior in (None, *known)]
+    places = [n + scored for scored in scene.scored]
+    bounds = [
+        bound(information.copy(), block_diag([nothing, lattice], format="csr"), places)
+        for lattice in (nothing, *known)
+    ]
     return f"| {name} | {experiment.seed} | {' | '.join(bounds + found)} |"
 
 

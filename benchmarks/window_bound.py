@@ -24,27 +24,15 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
-from scipy.sparse import block_diag, csr_array, eye_array
+from scipy.sparse import block_diag, eye_array
 
 from benchmarks.accuracy import EXAMPLES, averaged, switched
-from benchmarks.crystallite_bound import (
-    fisher,
-    patterns_of,
-    pixels_of,
-)
+from benchmarks.crystallite_bound import bound, fisher, scene_of
 from benchmarks.in_view import errors
 from benchmarks.known_bends import bends_inside, precision
 from benchmarks.methods import METHODS, like
-from validation.bounds_optics import prepare_optics
 from validation.experiment import Experiment, load_experiment
-from validation.metrics import scored_voxels
 from validation.steps import simulate
-from validation.truth import truth_on_grid
-from xrdct.compiled import single_threaded_algebra
-
-Floats = NDArray[np.float64]
 
 DIAMETER_UM, N_OFFSETS, N_ANGLES = 140.0, 49, 49
 _MA = 1e3
@@ -64,48 +52,22 @@ def case(seed: int) -> Experiment:
     )
 
 
-def bound(information: Floats, prior: csr_array, regions: tuple[NDArray[np.int64], ...]) -> str:
-    """Return the root mean square of the standard errors of interior · eroded voxels.
-
-    ``regions`` hold their places among the unknowns. ``information`` is overwritten.
-    """
-    known = prior.tocoo()
-    information[known.coords] += known.data
-    single_threaded_algebra()  # for good: OpenBLAS crashed in two threads at this size
-    factor = cholesky(information, lower=True, overwrite_a=True)
-    told = []
-    for region in regions:
-        unit = np.zeros((len(factor), region.size))
-        unit[region, np.arange(region.size)] = 1.0
-        half = solve_triangular(factor, unit, lower=True, overwrite_b=True)
-        told.append(f"{np.sqrt(np.mean(np.sum(half**2, axis=0))):.3f}")
-    return " · ".join(told)
-
-
 def bounds(experiment: Experiment) -> Iterator[list[str]]:
     """Yield the bounds with few crystallites, then with many: amounts known, and not."""
     wide = experiment.scan.model_copy(update={"n_offsets": 2 * round(0.55 * DIAMETER_UM) + 1})
-    sample, height_um = experiment.build_sample(), experiment.beam.height_um
-    truth = truth_on_grid(sample, scan=wide, beam_height_um=height_um)
-    pixels = pixels_of(experiment, truth)
-    patterns = patterns_of(prepare_optics(experiment, rough=True), pixels)
-    x_um, y_um = (wide.offsets_um[place] for place in (pixels.column, pixels.row))
-    seen = np.hypot(x_um, y_um) <= 0.5 * (N_OFFSETS - 1)
+    scene = scene_of(experiment, wide)
+    pixels = scene.pixels
     n = pixels.amount.size
-    regions = tuple(
-        np.flatnonzero(seen & scored_voxels(truth, region)[pixels.row, pixels.column])
-        for region in (truth.interior, truth.eroded)
-    )
-    later = tuple(n + region for region in regions)
     bends = bends_inside(pixels.row, pixels.column, pixels.amount)
     lattice = precision(bends, _MA * pixels.a_A, by_size=True)
     amounts = pixels.amount.std() ** -2.0 * eye_array(n, format="csr")
+    both = block_diag([amounts, lattice], format="csr")
     for countable in (True, False):
-        information = fisher(pixels, patterns, countable=countable)
+        information = fisher(pixels, scene.patterns, countable=countable)
         alone = np.ascontiguousarray(information[n:, n:])
         yield [
-            bound(alone, lattice, regions),
-            bound(information, block_diag([amounts, lattice], format="csr"), later),
+            bound(alone, lattice, scene.scored),
+            bound(information, both, [n + scored for scored in scene.scored]),
         ]
 
 

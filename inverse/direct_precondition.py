@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, diags_array
+from scipy.sparse import diags
 from scipy.sparse.linalg import splu
+
+from inverse.neighbours import laplacian
 
 Floats = NDArray[np.float64]
 
@@ -51,11 +53,8 @@ class Unknowns:
         number = np.full(side * side, -1, np.int64)
         number[index] = np.arange(index.size)
         first, second, link = _links(stiffness, number.reshape(side, side))
-        n = index.size
-        links = coo_array((link, (first, second)), shape=(n, n)).tocsc()
-        links = links + links.T
-        middle = np.maximum(amount, _LEAST_AMOUNT) + np.asarray(links.sum(axis=1)).ravel()
-        self.matrix = (diags_array(middle) - links).tocsc()
+        linked = laplacian(first, second, link, n_pixels=index.size)
+        self.matrix = (diags(np.maximum(amount, _LEAST_AMOUNT)) + linked).tocsc()
         self._factors: Any = splu(
             self.matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
             options={"SymmetricMode": True},

@@ -34,14 +34,20 @@ class Neighbours:
 
     def matrix(self) -> sparse.csr_matrix:
         """Return the symmetric matrix L with xᵀL x = Σ c·(x_i − x_j)², in single precision."""
-        weight = np.concatenate([self.conductance] * 2)
-        rows = np.concatenate([self.first, self.second])
-        columns = np.concatenate([self.second, self.first])
-        shape = (self.n_pixels, self.n_pixels)
-        joined = sparse.coo_matrix((weight, (rows, columns)), shape=shape).tocsr()
-        total = sparse.diags(np.asarray(joined.sum(axis=1)).ravel())
-        laplacian: sparse.csr_matrix = (total - joined).tocsr().astype(np.float32)
-        return laplacian
+        weight = self.conductance
+        exact = laplacian(self.first, self.second, weight, n_pixels=self.n_pixels)
+        return exact.astype(np.float32)
+
+
+def laplacian(first: Ints, second: Ints, weight: Floats, *, n_pixels: int) -> sparse.csr_matrix:
+    """Return the symmetric matrix L with xᵀL x = Σ weight·(x_i − x_j)² over pairs, each once."""
+    both = np.concatenate([weight] * 2)
+    rows = np.concatenate([first, second])
+    columns = np.concatenate([second, first])
+    joined = sparse.coo_matrix((both, (rows, columns)), shape=(n_pixels, n_pixels)).tocsr()
+    total = sparse.diags(np.asarray(joined.sum(axis=1)).ravel())
+    difference: sparse.csr_matrix = (total - joined).tocsr()
+    return difference
 
 
 def neighbours(grid: PixelGrid) -> Neighbours:
