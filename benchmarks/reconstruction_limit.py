@@ -37,6 +37,7 @@ from inverse.recipe import Recipe
 from inverse.recover import model_builder
 from inverse.shared import Shared
 from validation.experiment import Experiment, load_experiment, load_recipe
+from validation.laboratory import compared_sample, laboratory
 from validation.metrics import scored_voxels
 from validation.steps import Simulated, simulate
 from validation.truth import Truth, truth_on_grid
@@ -84,8 +85,9 @@ def told(simulated: Simulated, experiment: Experiment, shared: Shared) -> Told:
     sinogram, _ = prepared_scans(raw, others=simulated.others, recipe=best)
     wide = experiment.scan.model_copy(update={"n_offsets": 2 * round(0.55 * DIAMETER_UM) + 1})
     truth = truth_on_grid(
-        experiment.build_sample(), scan=wide, beam_height_um=experiment.beam.height_um
-    )
+        compared_sample(laboratory(experiment)), scan=wide,
+        beam_height_um=experiment.beam.height_um,
+    )  # fmt: skip
     known = np.isfinite(truth.a_A)
     a_range_A = (
         float(truth.a_A[known].min()) - _MARGIN_A,

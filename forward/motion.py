@@ -52,6 +52,14 @@ class Motion(Spec):
     encoder_noise_mrad: float = Field(0.0, ge=0.0, le=100.0)
     """RMS error of the rotation encoder's reading."""
 
+    @property
+    def seen_displacement_um(self) -> tuple[float, float]:
+        """By how much the run-out makes the sample appear displaced, along x and y."""
+        phase_rad = np.deg2rad(self.wobble_phase_deg)
+        return (
+            -self.wobble_um * float(np.sin(phase_rad)), -self.wobble_um * float(np.cos(phase_rad)),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class Positions:

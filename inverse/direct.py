@@ -13,8 +13,8 @@ of the result's own rays (:mod:`inverse.direct_bias`), in quadrature.
 
 Shapes of patterns are weighed by how far countable crystallites make the rings of a ray disagree
 (:mod:`inverse.direct_rings`). Between the stages of the fit (:mod:`inverse.direct_course`) the
-widths of lines are refined from the rays, in a window, and the structure within pixels is taken off
-these, in view.
+rotation axis is found anew, the widths of lines are refined from the rays, in a window, and the
+structure within pixels is taken off these, in view.
 
 Source: the idea of refining from sinograms is that of Vamvakeros et al., J. Appl. Cryst. 53 (2020)
 1531 (direct least-squares reconstruction).
@@ -89,7 +89,10 @@ def direct(
         sinogram, build, len(start.recipe.fixed_phases), a_range_A,
         start.a_A[np.isfinite(start.a_A)], settings,
     )  # fmt: skip
-    course = Course(settings, a_range_A, _steps_told(settings, progress))
+    course = Course(
+        settings, a_range_A, finds_axis=_finds_axis(start, settings),
+        step_taken=_steps_told(settings, progress),
+    )  # fmt: skip
     problem = problem_of(
         sinogram, rays.shapes(shared), radius_um=radius_um, beam_fwhm_um=beam_fwhm_um,
         workers=workers,
@@ -108,6 +111,10 @@ def direct(
     )  # fmt: skip
     grid = problem.projector.grid
     return _maps(start, grid, reached.state, scale, bias_A, a_range_A, seen)
+
+
+def _finds_axis(start: Maps, settings: Direct) -> bool:
+    return settings.axis == "rays" and start.recipe.sinogram.rotation_axis == "find"
 
 
 def _steps_told(settings: Direct, progress: Progress | None) -> Callable[[], None]:
@@ -132,18 +139,18 @@ def _bias_A(reached: Reached, first: State, sinogram: Sinogram, course: Course) 
         return np.zeros_like(state.a_A)
     own, problem = reached.parts, reached.parts.problem
 
+    known = replace(course, finds_axis=False)
+
     def again(measured: Singles) -> State:
         shown = replace(own, problem=replace(problem, measured=measured))
-        return course.followed(shown, first, reached.shared, None).state
+        return known.followed(shown, first, reached.shared, None).state
 
     finer = _parts(problem, sinogram, max(_LEAST_SHOWN, course.settings.parts))
     return bootstrap_bias_A(finer, state, again=again)
 
 
 def _parts(problem: Problem, sinogram: Sinogram, n: int) -> Parts:
-    return parts_of(
-        problem, n=n, angles_rad=sinogram.angles_rad, axis_offset_um=sinogram.axis_offset_um
-    )
+    return parts_of(problem, n=n, angles_rad=sinogram.angles_rad)
 
 
 def _reach_um(sinogram: Sinogram, surroundings: Sinogram | None, start: Maps) -> float:

@@ -1,8 +1,9 @@
 """In which stages the direct fit proceeds, and what is put right between them.
 
-After each stage but the last, what all pixels share is refined from the rays
-(:mod:`inverse.direct_shared`), these are reduced to new shapes, and the structure within pixels is
-taken off them (:mod:`inverse.direct_subpixel`), both as the state reached so far has it.
+After each stage but the last the rotation axis is put where the rays see it
+(:mod:`inverse.direct_axis`), what all pixels share is refined from them
+(:mod:`inverse.direct_shared`), they are reduced to new shapes, and the structure within pixels is
+taken off them (:mod:`inverse.direct_subpixel`), all as the state reached so far has it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from inverse.direct_axis import axis_change_um
 from inverse.direct_fit import Problem, State, fit
 from inverse.direct_problem import RayShapes
 from inverse.direct_settings import Direct
@@ -42,6 +44,7 @@ class Course:
 
     settings: Direct
     a_range_A: tuple[float, float]
+    finds_axis: bool
     step_taken: Callable[[], None]
 
     def part(self, problem: Problem, state: State, *, share: float) -> State:
@@ -66,6 +69,10 @@ class Course:
         state = self._steps(corrected, state, first)
         for n in later:
             corrected = parts.corrected(state)
+            if self.finds_axis:
+                change_um = axis_change_um(corrected, state)
+                parts = parts.about(parts.projector.axis_offset_um + change_um)
+                corrected = parts.corrected(state)
             if rays is not None:
                 shared = rays.refined(corrected, state, shared)
                 parts = replace(parts, problem=rays.reduced(parts.problem, shared))

@@ -120,6 +120,10 @@ class Problem:
         """Return F·misfit, the ramp filter and a faint constant along the offsets."""
         return np.asarray(np.matmul(self._filter, misfit))
 
+    def about(self, axis_offset_um: float) -> Problem:
+        """Return the same problem, the rotation axis being seen elsewhere."""
+        return replace(self, projector=self.projector.about(axis_offset_um))
+
     def half(self, first: int) -> Problem:
         """Return the problem of every other projection, from number ``first`` on."""
         few = replace(

@@ -35,6 +35,9 @@ class Direct(Spec):
     widths_in_view: Literal["rays", "voxels"] = "voxels"
     """The same where rays determine the sample: lattice parameters, free to scatter there, take
     over a part of the width if both are found from the rays."""
+    axis: Literal["given", "rays"] = "rays"
+    """What tells where the rotation axis is seen, where the recipe finds it: what comes before the
+    fit alone, or then its rays, some ten times better."""
     bias: Literal["none", "bootstrap"] = "bootstrap"
     """Whether esd_total holds what penalties and pixels do, from a second fit to rays of the
     first one's result: as many steps again."""

@@ -68,6 +68,12 @@ class Parts:
             total += at.shown(part)
         return total
 
+    def about(self, axis_offset_um: float) -> Parts:
+        """Return the same parts, the rotation axis being seen elsewhere."""
+        return Parts(
+            self.problem.about(axis_offset_um), self.projector.about(axis_offset_um), self.n
+        )
+
     def states(self, state: State) -> Iterator[tuple[tuple[float, float], State]]:
         """Yield the place of every part in its pixel, (x, y) in pixels, and the parts there."""
         offsets = (np.arange(self.n) + 0.5) / self.n - 0.5
@@ -106,13 +112,13 @@ class Parts:
         return slopes[0], slopes[1]
 
 
-def parts_of(problem: Problem, *, n: int, angles_rad: Floats, axis_offset_um: float) -> Parts:
-    """Return the pixels of a problem in parts; angles and axis are those of its projector."""
+def parts_of(problem: Problem, *, n: int, angles_rad: Floats) -> Parts:
+    """Return the pixels of a problem in parts; the angles are those of its projector."""
     given = problem.projector
     grid = replace(given.grid, edge_um=given.grid.edge_um / n, sizes_um=given.grid.sizes_um / n)
     projector = strip_projector(
         grid, angles_rad=angles_rad, n_offsets=given.n_offsets, step_um=given.step_um,
-        beam_fwhm_um=given.beam_fwhm_um, axis_offset_um=axis_offset_um,
+        beam_fwhm_um=given.beam_fwhm_um, axis_offset_um=given.axis_offset_um,
     )  # fmt: skip
     return Parts(problem, projector, n)
 

@@ -117,6 +117,18 @@ class StripProjector:
         return replace(self, along_beam=True)
 
     @property
+    def axis_offset_um(self) -> float:
+        """Where the rotation axis is seen, on the scale of the offsets."""
+        middle = self.rays[0][0, 2] + 0.5 * self.rays[0][0, 3]
+        return float(self.step_um * (middle - 0.5 * (self.n_offsets - 1)))
+
+    def about(self, axis_offset_um: float) -> StripProjector:
+        """Return the projector of the same rays, the rotation axis being seen elsewhere."""
+        further = (axis_offset_um - self.axis_offset_um) / self.step_um
+        moved = tuple(rays + np.array([0.0, 0.0, further, 0.0]) for rays in self.rays)
+        return replace(self, rays=moved)
+
+    @property
     def _lever_um(self) -> float:
         """µm per step of a pixel's place along the beam; zero where it does not count."""
         return self.step_um if self.along_beam else 0.0

@@ -194,8 +194,8 @@ def followed(scan, *, by_rays, n_iterations=40, n_parts=1):
     problem = problem_by(rays, WRONG)
     taken = []
     settings = rays.settings.model_copy(update={"n_iterations": n_iterations})
-    course = Course(settings, rays.a_range_A, lambda: taken.append(1))
-    parts = parts_of(problem, n=n_parts, angles_rad=ANGLES, axis_offset_um=0.0)
+    course = Course(settings, rays.a_range_A, finds_axis=False, step_taken=lambda: taken.append(1))
+    parts = parts_of(problem, n=n_parts, angles_rad=ANGLES)
     start = State(0.7 * true.amount, np.full_like(true.a_A, 8.20))
     return course.followed(parts, start, WRONG, rays if by_rays else None), true, len(taken)
 

@@ -48,7 +48,7 @@ def problem_on(grid: PixelGrid) -> Problem:
 
 def coarse_parts(n: int = 3) -> Parts:
     problem = problem_on(graded_grid(N_OFFSETS, step_um=1.0, rings=((1, RADIUS_UM),)))
-    return parts_of(problem, n=n, angles_rad=ANGLES_RAD, axis_offset_um=0.0)
+    return parts_of(problem, n=n, angles_rad=ANGLES_RAD)
 
 
 def sums(parts: Parts, state: State) -> tuple[np.ndarray, np.ndarray]:

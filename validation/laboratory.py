@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -123,6 +123,27 @@ def laboratory(experiment: Experiment) -> Laboratory:
     )  # fmt: skip
 
 
-def middle_sample(experiment: Experiment) -> Sample:
-    """Return the sample halfway through the scan to reconstruct, with which maps are compared."""
-    return laboratory(experiment).sample_at(0.5 * experiment.scan.beam_time_s)
+def compared_sample(lab: Laboratory) -> Sample:
+    """Return the sample with which maps are compared.
+
+    It is that halfway through the scan to reconstruct, where the scan sees it: a run-out of the
+    axis once per turn is the same as a displaced sample, and places of particles are known to that
+    only.
+    """
+    experiment = lab.experiment
+    sample = lab.sample_at(0.5 * experiment.scan.beam_time_s)
+    if not experiment.effects.motion:
+        return sample
+    return displaced(sample, *experiment.motion.seen_displacement_um)
+
+
+def displaced(sample: Sample, x_um: float, y_um: float) -> Sample:
+    """Return the sample with all particles moved."""
+    if x_um == y_um == 0.0:
+        return sample
+    moved = (
+        particle.model_copy(update={"centre_um": (x + x_um, y + y_um, z)})
+        for particle in sample.particles
+        for x, y, z in (particle.centre_um,)
+    )
+    return replace(sample, particles=tuple(moved))

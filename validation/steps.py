@@ -18,7 +18,7 @@ from inverse.recipe import Recipe
 from validation.calibration import with_calibration
 from validation.experiment import Experiment
 from validation.feasible import check_one_plane
-from validation.laboratory import Laboratory, laboratory
+from validation.laboratory import Laboratory, compared_sample, laboratory
 from validation.truth import Truth, truth_on_grid
 from xrdct.compiled import single_threaded_algebra
 from xrdct.rawfile import RawScan
@@ -80,7 +80,7 @@ def known_truth(lab: Laboratory, *, workers: int | None = None) -> Truth:
     """Return the truth on the grid of the maps, as it is halfway through the scan."""
     experiment = lab.experiment
     return truth_on_grid(
-        lab.sample_at(0.5 * experiment.scan.beam_time_s), scan=half_step_scan(experiment.scan),
+        compared_sample(lab), scan=half_step_scan(experiment.scan),
         beam_height_um=experiment.beam.height_um if experiment.effects.beam_size else 0.0,
         workers=workers,
     )  # fmt: skip

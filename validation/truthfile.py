@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from forward.instrument import TrueInstrument
 from inverse.interlace import half_step_scan
 from validation.experiment import Experiment
-from validation.laboratory import middle_sample
+from validation.laboratory import compared_sample, laboratory
 from validation.truth import N_BRANCHES, Truth, truth_on_grid
 from xrdct.errors import InputError
 from xrdct.hdf5 import (
@@ -63,7 +63,8 @@ class KnownTruth:
         if (own.n_offsets, own.step_um) == (scan.n_offsets, scan.step_um):
             return self.truth
         height_um = self.experiment.beam.height_um if self.experiment.effects.beam_size else 0.0
-        return truth_on_grid(middle_sample(self.experiment), scan=scan, beam_height_um=height_um)
+        sample = compared_sample(laboratory(self.experiment))
+        return truth_on_grid(sample, scan=scan, beam_height_um=height_um)
 
 
 def write_truth(
