@@ -11,6 +11,9 @@ from inverse.sinogram import Sinogram
 
 _SUPPORT = 0.05
 """Of the largest mean signal of sharp lines, that still belongs to the sample."""
+_CONTAINER = 0.25
+"""Of the largest mean signal, up to which the least may be a container's: a scan that shows no less
+of the sample itself ends at 0.97 of the radius."""
 _OF_STREAKS = 0.1
 """Of the mean amount of a filled ring of pixels, that still may be streaks."""
 
@@ -18,11 +21,14 @@ _OF_STREAKS = 0.1
 def sample_radius_um(scan: Sinogram) -> float:
     """Return how far the sample reaches, one step more to be sure.
 
-    The scan shows it where the sharp lines end within its view, and else its transmission.
+    The scan shows it where the sharp lines end within its view, or fall to the level that those of
+    a container have, and else its transmission does.
 
     Raises InputError where neither does.
     """
     mean = line_contrast(scan).mean(axis=0)
+    if mean.min() < _CONTAINER * mean.max():
+        mean = mean - mean.min()
     distance_um = np.abs(scan.offsets_um - scan.axis_offset_um)
     seen = mean > _SUPPORT * mean.max()
     if seen[0] or seen[-1]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+import inverse.direct_course
 import inverse.direct_problem
 from inverse.direct import _start_state
 from inverse.direct_prior import bending_of
@@ -62,6 +63,34 @@ def test_in_view_widths_are_those_of_voxels_unless_asked_for(monkeypatch, widths
     assert bool(calls) is asked
     # Far below the gradient of 13 mÅ between core and surface.
     assert lattice_metrics(maps, simulated.truth)["interior"]["rms_A"] < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("axis", "by", "asked"),
+    [("find", "rays", 3), ("find", "given", 0), ("middle", "rays", 0), (0.01, "rays", 0)],
+)
+def test_rays_tell_the_axis_where_the_recipe_finds_it(monkeypatch, axis, by, asked):
+    # Truth: the settings' own text: between the four stages of the fit, or not at all; and not in
+    # the fit of the result's own rays, whose axis is known.
+    calls = []
+    real = inverse.direct_course.axis_change_um
+
+    def counted(*arguments):
+        calls.append(1)
+        return real(*arguments)
+
+    monkeypatch.setattr(inverse.direct_course, "axis_change_um", counted)
+    simulated = in_view()
+    wanted = Recipe.model_validate(
+        dict(simulated.raw.recipe)
+        | {
+            "sinogram": {"rotation_axis": axis},
+            "reconstruction": {"method": "direct"},
+            "direct": {"n_iterations": 10, "axis": by, "bias": "bootstrap"},
+        }
+    )
+    recover(simulated.raw, others={}, recipe=wanted)
+    assert len(calls) == asked
 
 
 @pytest.mark.parametrize("filled", [0.3, 0.7])
