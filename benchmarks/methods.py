@@ -67,6 +67,8 @@ FURTHER: dict[str, Method] = {
     "CGLS": like(
         "paper", truncation=NO_OUTSIDE, reconstruction={"method": "cgls", "compress": True}
     ),
+    "SIRT in the window": like("paper", reconstruction={"method": "sirt", "compress": True}),
+    "CGLS in the window": like("paper", reconstruction={"method": "cgls", "compress": True}),
     "joint": like(
         "paper",
         truncation={"method": "none", "use_broad": False},
@@ -74,4 +76,5 @@ FURTHER: dict[str, Method] = {
     ),
 }
 """The paper's way but for what the name says. Iterative methods explain the whole electrode, by
-coefficients, which takes a grid of a thousand pixels' side."""
+coefficients, which takes a grid of a thousand pixels' side, or, in the window, what the paper's way
+leaves of the rays."""

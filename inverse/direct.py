@@ -69,8 +69,10 @@ def direct(
     surroundings: Sinogram | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Maps:
+) -> tuple[Maps, float]:
     """Return the maps of ``start`` with amounts and lattice parameters fitted to all rays.
+
+    Beside them, where the rotation axis is seen, in µm on the scale of the offsets.
 
     ``build`` makes the model of a voxel's pattern from what all have in common, which starts as
     ``shared`` and is refined from the rays, where the recipe of the start refines it and the
@@ -110,7 +112,8 @@ def direct(
         axis_offset_um=sinogram.axis_offset_um,
     )  # fmt: skip
     grid = problem.projector.grid
-    return _maps(start, grid, reached.state, scale, bias_A, a_range_A, seen)
+    maps = _maps(start, grid, reached.state, scale, bias_A, a_range_A, seen)
+    return maps, reached.parts.projector.axis_offset_um
 
 
 def _finds_axis(start: Maps, settings: Direct) -> bool:

@@ -36,8 +36,9 @@ class Direct(Spec):
     """The same where rays determine the sample: lattice parameters, free to scatter there, take
     over a part of the width if both are found from the rays."""
     axis: Literal["given", "rays"] = "rays"
-    """What tells where the rotation axis is seen, where the recipe finds it: what comes before the
-    fit alone, or then its rays, some ten times better."""
+    """What tells where the rotation axis is seen, where the recipe finds it: the steps before the
+    fit alone, or then the fit's own misfit. Half a turn of angles tells it, or more, but not if
+    opposite projections were merged."""
     bias: Literal["none", "bootstrap"] = "bootstrap"
     """Whether esd_total holds what penalties and pixels do, from a second fit to rays of the
     first one's result: as many steps again."""

@@ -9,11 +9,16 @@ from inverse.completion import sample_width_um
 from inverse.contrast import line_contrast
 from inverse.sinogram import Sinogram
 
+Floats = NDArray[np.float64]
+
 _SUPPORT = 0.05
 """Of the largest mean signal of sharp lines, that still belongs to the sample."""
 _CONTAINER = 0.25
-"""Of the largest mean signal, up to which the least may be a container's: a scan that shows no less
-of the sample itself ends at 0.97 of the radius."""
+"""Of the largest mean signal, up to which both ends of a scan may show a container's."""
+_LEVEL = 0.03
+"""Of the same, by which rays at one end then differ at most."""
+_END = 0.05
+"""Of the rays of a projection, that are an end; two at least."""
 _OF_STREAKS = 0.1
 """Of the mean amount of a filled ring of pixels, that still may be streaks."""
 
@@ -27,14 +32,26 @@ def sample_radius_um(scan: Sinogram) -> float:
     Raises InputError where neither does.
     """
     mean = line_contrast(scan).mean(axis=0)
-    if mean.min() < _CONTAINER * mean.max():
-        mean = mean - mean.min()
+    mean = mean - _container_level(mean)
     distance_um = np.abs(scan.offsets_um - scan.axis_offset_um)
     seen = mean > _SUPPORT * mean.max()
     if seen[0] or seen[-1]:
         half_um = 0.5 * float(sample_width_um(scan))
         return float(max(half_um, distance_um.max()) + scan.step_um)
     return float(distance_um[seen].max() + scan.step_um)
+
+
+def _container_level(mean: Floats) -> float:
+    """Return the mean signal, (offset,), that rays show beside the sample; zero if none do.
+
+    Both ends are then low and level: the chord of a disc that leaves the view falls off by more.
+    """
+    n = max(2, round(_END * mean.size))
+    ends = mean[:n], mean[-n:]
+    top = mean.max()
+    if any(np.ptp(end) > _LEVEL * top or end.mean() > _CONTAINER * top for end in ends):
+        return 0.0
+    return max(0.0, min(float(end.mean()) for end in ends))
 
 
 def ends_in_view(amount: NDArray[np.floating]) -> bool:

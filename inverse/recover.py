@@ -92,7 +92,8 @@ def recover(
     if joint is not None:
         maps = with_joint_errors(maps, joint)
     if sinogram is not None and recipe.reconstruction.method == "direct":
-        maps = _directly(job, sinogram, fitted, maps)
+        maps, axis_um = _directly(job, sinogram, fitted, maps)
+        sinogram = replace(sinogram, axis_offset_um=axis_um)
     regions = _regions(job, sinogram, fitted, maps)
     clock["refine"] = perf_counter()
     tell("refine", 1.0)
@@ -183,7 +184,7 @@ def _fitted_jointly(job: _Job, sinogram: Sinogram) -> tuple[Fitted, JointFit]:
     return Fitted(found.refined, found.measured, model, shared, None), found
 
 
-def _directly(job: _Job, sinogram: Sinogram, fitted: Fitted, start: Maps) -> Maps:
+def _directly(job: _Job, sinogram: Sinogram, fitted: Fitted, start: Maps) -> tuple[Maps, float]:
     """Fit amounts and lattice parameters to the rays, from the maps of back projection."""
     from inverse.direct import direct
 

@@ -32,7 +32,7 @@ from inverse.refine import LatticeModel
 from inverse.shared import Shared
 from validation.calibration import with_calibration
 from validation.experiment import Experiment
-from validation.laboratory import Laboratory, laboratory
+from validation.laboratory import Laboratory, as_seen, laboratory
 from xrdct.crystal_source import find_crystal
 from xrdct.instrument import ring_acceptance
 from xrdct.scan import Scan
@@ -155,6 +155,7 @@ def prepare_optics(
     quiet = experiment.effects.model_copy(update={"noise": False})
     experiment = experiment.model_copy(update={"accuracy": _COARSE, "effects": quiet})
     lab = laboratory(experiment)
+    lab = replace(lab, sample=as_seen(lab.sample, experiment))
     recipe = with_calibration(experiment, lab.instrument)
     core = experiment.effects.model_copy(update={"beam_tails": False})
     seen = replace(lab, experiment=experiment.model_copy(update={"effects": core}))

@@ -124,14 +124,18 @@ def laboratory(experiment: Experiment) -> Laboratory:
 
 
 def compared_sample(lab: Laboratory) -> Sample:
-    """Return the sample with which maps are compared.
-
-    It is that halfway through the scan to reconstruct, where the scan sees it: a run-out of the
-    axis once per turn is the same as a displaced sample, and places of particles are known to that
-    only.
-    """
+    """Return the sample with which maps are compared: halfway through the scan to reconstruct."""
     experiment = lab.experiment
-    sample = lab.sample_at(0.5 * experiment.scan.beam_time_s)
+    return as_seen(lab.sample_at(0.5 * experiment.scan.beam_time_s), experiment)
+
+
+def as_seen(sample: Sample, experiment: Experiment) -> Sample:
+    """Return the sample where scans see it.
+
+    A run-out of the axis once per turn is the same as a displaced sample, so that no map can be
+    asked where particles were without it. A drift is left out: it blurs as well, and that is to
+    count.
+    """
     if not experiment.effects.motion:
         return sample
     return displaced(sample, *experiment.motion.seen_displacement_um)

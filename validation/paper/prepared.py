@@ -16,6 +16,7 @@ from inverse.segment import Particles, particles_of
 from phantoms.sample import Sample
 from validation.batch.work import outcome_key
 from validation.experiment import Experiment
+from validation.laboratory import as_seen
 from validation.run import RunFiles, run
 from validation.truth import Truth
 from validation.truthfile import read_truth
@@ -48,8 +49,8 @@ class Slice:
 
     @cached_property
     def sample(self) -> Sample:
-        """What was measured, as the experiment describes it."""
-        return self.experiment.build_sample()
+        """What was measured, as the experiment describes it, where the scan sees it."""
+        return as_seen(self.experiment.build_sample(), self.experiment)
 
     @property
     def measured(self) -> Bools:
