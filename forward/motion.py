@@ -11,7 +11,7 @@ stages: they see jitter and rotation error, each with noise of its own, but neit
 nor the drift nor the run-out, which lie between stage and sample.
 
 A run-out of once per turn is what a sample shifted by −w (sin φ, cos φ) would show: no scan can
-tell the two apart, but for its parallax, by 1e-5 of a milliångström and µm.
+tell the two apart, but for parallax, whose lever it leaves as it is (0.01 mÅ for 1 µm).
 
 Draws are normal, from one counter-based stream per scan: the same seed gives the same motion.
 """
