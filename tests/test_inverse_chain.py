@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import inverse.direct
+import inverse.recover
 from forward.settings import Effects
 from inverse.absorption import attenuation_map, corrected_for_absorption
 from inverse.chain import prepared_sinogram
@@ -293,9 +294,18 @@ def test_the_direct_method_starts_from_back_projection(monkeypatch):
     def stub(sinogram, **arguments):
         given.update(arguments, sinogram=sinogram)
         arguments["progress"](0.5)
-        return replace(arguments["start"], a_A=arguments["start"].a_A + 1.0)
+        found_um = sinogram.axis_offset_um + 0.25
+        return replace(arguments["start"], a_A=arguments["start"].a_A + 1.0), found_um
+
+    axes_um = []
+    rays_of = inverse.recover.rays_of_sinogram
+
+    def noted(sinogram, **settings):
+        axes_um.append(sinogram.axis_offset_um)
+        return rays_of(sinogram, **settings)
 
     monkeypatch.setattr(inverse.direct, "direct", stub)
+    monkeypatch.setattr(inverse.recover, "rays_of_sinogram", noted)
     about = {"regrid": True, "rotation_axis": "find"}
     settings = {"n_iterations": 7}
     told = []
@@ -305,6 +315,8 @@ def test_the_direct_method_starts_from_back_projection(monkeypatch):
         simulated.raw, others=simulated.others, recipe=wanted,
         progress=lambda step, share: told.append((step, share)),
     )  # fmt: skip
+    # Regions of the maps are those about the axis that these have.
+    assert axes_um == [given["sinogram"].axis_offset_um + 0.25]
     start = recovered(sinogram=about)
     for name in MAPS:
         np.testing.assert_array_equal(getattr(given["start"], name), getattr(start, name))
