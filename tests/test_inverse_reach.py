@@ -93,3 +93,9 @@ def test_a_sample_that_leaves_the_view_on_one_side_does_not_end_in_it(radius_um,
     chord = np.sqrt(np.maximum(radius_um**2 - (OFFSETS_UM - place_um) ** 2, 0.0))
     scan = disc_scan(OFFSETS_UM, 34.0, signal=chord)
     assert sample_radius_um(scan) > 30.0
+
+
+def test_a_sample_that_ends_within_the_last_rays_is_no_container():
+    # Closed form: chords of a disc of 29.5 µm; the ray at 29 µm shows 0.18 of the middle, that at
+    # 30 µm nothing, and one step is added. Its own chords at the ends are not level.
+    assert sample_radius_um(disc_scan(OFFSETS_UM, 29.5)) == 30.0
