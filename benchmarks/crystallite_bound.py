@@ -49,7 +49,6 @@ from inverse.grids import PixelGrid, graded_grid
 from inverse.strips import strip_projector
 from validation.bounds_optics import Optics, prepare_optics
 from validation.experiment import Experiment
-from validation.laboratory import as_seen
 from validation.metrics import scored_voxels
 from validation.steps import simulate
 from validation.truth import Truth, truth_on_grid
@@ -233,8 +232,8 @@ def bound(information: Floats, prior: csr_matrix, places: Iterable[NDArray[np.in
 
 def scene_of(experiment: Experiment, scan: Scan) -> Scene:
     """Return what an experiment's rays meet, with the truth on the grid of a ``scan`` of it all."""
-    sample = as_seen(experiment.build_sample(), experiment)
-    truth = truth_on_grid(sample, scan=scan, beam_height_um=experiment.beam.height_um)
+    optics = prepare_optics(experiment, rough=True)
+    truth = truth_on_grid(optics.lab.sample, scan=scan, beam_height_um=experiment.beam.height_um)
     pixels = pixels_of(experiment, truth)
     x_um, y_um = scan.offsets_um[pixels.column], scan.offsets_um[pixels.row]
     seen = np.hypot(x_um, y_um) <= 0.5 * (experiment.scan.n_offsets - 1)
@@ -242,8 +241,7 @@ def scene_of(experiment: Experiment, scan: Scan) -> Scene:
         np.flatnonzero(seen & scored_voxels(truth, region)[pixels.row, pixels.column])
         for region in (truth.interior, truth.eroded)
     )
-    patterns = patterns_of(prepare_optics(experiment, rough=True), pixels)
-    return Scene(pixels, patterns, (interior, eroded))
+    return Scene(pixels, patterns_of(optics, pixels), (interior, eroded))
 
 
 def row(name: str, experiment: Experiment, *, countable: bool) -> str:

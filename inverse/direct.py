@@ -36,7 +36,7 @@ from inverse.direct_problem import RayShapes, problem_of
 from inverse.direct_scale import Scale, scale_of_halves
 from inverse.direct_settings import Direct
 from inverse.direct_shared import within_limits
-from inverse.direct_subpixel import Parts, parts_of
+from inverse.direct_subpixel import parts_of
 from inverse.geometry import field_of_view
 from inverse.grids import PixelGrid
 from inverse.lattice_model import Build
@@ -100,7 +100,7 @@ def direct(
         workers=workers,
     )  # fmt: skip
     first = _start_state(problem, start)
-    parts = _parts(problem, sinogram, settings.parts)
+    parts = parts_of(problem, n=settings.parts, angles_rad=sinogram.angles_rad)
     reached = course.followed(parts, first, shared, rays if by_rays else None)
     scale = scale_of_halves(
         reached.corrected, reached.state, sinogram=sinogram,
@@ -148,12 +148,9 @@ def _bias_A(reached: Reached, first: State, sinogram: Sinogram, course: Course) 
         shown = replace(own, problem=replace(problem, measured=measured))
         return known.followed(shown, first, reached.shared, None).state
 
-    finer = _parts(problem, sinogram, max(_LEAST_SHOWN, course.settings.parts))
+    n = max(_LEAST_SHOWN, course.settings.parts)
+    finer = parts_of(problem, n=n, angles_rad=sinogram.angles_rad)
     return bootstrap_bias_A(finer, state, again=again)
-
-
-def _parts(problem: Problem, sinogram: Sinogram, n: int) -> Parts:
-    return parts_of(problem, n=n, angles_rad=sinogram.angles_rad)
 
 
 def _reach_um(sinogram: Sinogram, surroundings: Sinogram | None, start: Maps) -> float:

@@ -49,12 +49,11 @@ def axis_change_um(problem: Problem, state: State) -> float:
     )
     slope = (above - below) / np.float32(2.0 * apart_um)
     misfit = problem.measured - problem.shown(state)
-    answer = _by_angle(problem.filtered(slope), misfit)
-    stiffness = _by_angle(problem.filtered(slope), slope)
+    filtered = problem.filtered(slope)
+    answer, stiffness = _by_angle(filtered, misfit), _by_angle(filtered, slope)
     if not (np.isfinite(answer).all() and stiffness.any()):
         return 0.0
-    cos, sin = projector.rays[0][:, 0], projector.rays[0][:, 1]
-    shifts = np.stack([cos, sin], axis=1)
+    shifts = projector.rays[0][:, :2]  # cos ω and sin ω
     by_sample = np.linalg.pinv(shifts.T @ (stiffness[:, None] * shifts)) @ shifts.T
     own = 1.0 - shifts @ (by_sample @ stiffness)
     share = float(stiffness @ own**2 / stiffness.sum())

@@ -294,8 +294,8 @@ def test_the_direct_method_starts_from_back_projection(monkeypatch):
     def stub(sinogram, **arguments):
         given.update(arguments, sinogram=sinogram)
         arguments["progress"](0.5)
-        found_um = sinogram.axis_offset_um + 0.25
-        return replace(arguments["start"], a_A=arguments["start"].a_A + 1.0), found_um
+        moved = replace(arguments["start"], a_A=arguments["start"].a_A + 1.0)
+        return moved, sinogram.axis_offset_um + 0.25
 
     axes_um = []
     rays_of = inverse.recover.rays_of_sinogram

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -43,17 +44,22 @@ def in_view() -> Simulated:
     )
 
 
-@pytest.mark.parametrize(("widths", "asked"), [("voxels", False), ("rays", True)])
-def test_in_view_widths_are_those_of_voxels_unless_asked_for(monkeypatch, widths, asked):
-    # Truth: the settings' own text; and what comes out is near the planted lattice parameters.
-    calls = []
-    real = inverse.direct_problem.shared_by_rays
+def counted(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> list[int]:
+    """Return a list that grows by one with every call of a module's function."""
+    calls, real = [], getattr(module, name)
 
-    def counted(*arguments, **settings):
+    def calling(*arguments, **settings):
         calls.append(1)
         return real(*arguments, **settings)
 
-    monkeypatch.setattr(inverse.direct_problem, "shared_by_rays", counted)
+    monkeypatch.setattr(module, name, calling)
+    return calls
+
+
+@pytest.mark.parametrize(("widths", "asked"), [("voxels", False), ("rays", True)])
+def test_in_view_widths_are_those_of_voxels_unless_asked_for(monkeypatch, widths, asked):
+    # Truth: the settings' own text; and what comes out is near the planted lattice parameters.
+    calls = counted(monkeypatch, inverse.direct_problem, "shared_by_rays")
     simulated = in_view()
     chosen = {"widths_in_view": widths, "n_iterations": 20, "bias": "none"}
     wanted = Recipe.model_validate(
@@ -72,14 +78,7 @@ def test_in_view_widths_are_those_of_voxels_unless_asked_for(monkeypatch, widths
 def test_rays_tell_the_axis_where_the_recipe_finds_it(monkeypatch, axis, by, asked):
     # Truth: the settings' own text: between the four stages of the fit, or not at all; and not in
     # the fit of the result's own rays, whose axis is known.
-    calls = []
-    real = inverse.direct_course.axis_change_um
-
-    def counted(*arguments):
-        calls.append(1)
-        return real(*arguments)
-
-    monkeypatch.setattr(inverse.direct_course, "axis_change_um", counted)
+    calls = counted(monkeypatch, inverse.direct_course, "axis_change_um")
     simulated = in_view()
     wanted = Recipe.model_validate(
         dict(simulated.raw.recipe)
