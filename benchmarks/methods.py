@@ -50,6 +50,13 @@ METHODS: dict[str, Method] = {"FBP": by_recipe(), "paper": like("paper"), "best"
 """Those that every study compares: nothing but filtered back projection, the reproduced study's
 way, and the best."""
 
+TOLD_NO_PARALLAX: dict[str, Method] = {
+    "FBP": METHODS["FBP"],
+    "paper": like("paper", truncation={"parallax": False}),
+    "best": like("best", truncation={"parallax": False}, direct={"parallax": False}),
+}
+"""The same, for simulated scans that have none."""
+
 NO_OUTSIDE = {"method": "none", "use_broad": False, "width_um": 1000.0}
 """Nothing is subtracted; grids, where there are any, hold the electrode of roi.toml."""
 

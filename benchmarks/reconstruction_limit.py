@@ -98,8 +98,8 @@ def told(simulated: Simulated, experiment: Experiment, shared: Shared) -> Told:
         SETTINGS,
     )  # fmt: skip
     problem = problem_of(
-        sinogram, rays.shapes(shared), radius_um=0.5 * DIAMETER_UM + 5.0,
-        beam_fwhm_um=raw.beam.width_um, workers=None,
+        rays, shared, radius_um=0.5 * DIAMETER_UM + 5.0, beam_fwhm_um=raw.beam.width_um,
+        workers=None,
     )  # fmt: skip
     grid = problem.projector.grid
     half = 0.5 * sinogram.step_um * N_OFFSETS

@@ -96,8 +96,7 @@ def direct(
         step_taken=_steps_told(settings, progress),
     )  # fmt: skip
     problem = problem_of(
-        sinogram, rays.shapes(shared), radius_um=radius_um, beam_fwhm_um=beam_fwhm_um,
-        workers=workers,
+        rays, shared, radius_um=radius_um, beam_fwhm_um=beam_fwhm_um, workers=workers,
     )  # fmt: skip
     first = _start_state(problem, start)
     parts = parts_of(problem, n=settings.parts, angles_rad=sinogram.angles_rad)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, minimize
 
-from inverse.direct_kernels import gather_states, spread_states
+from inverse.direct_kernels import BLOCK, circles_about, gather_states, spread_states
 from inverse.direct_precondition import Unknowns
 from inverse.direct_prior import (
     Bending,
@@ -48,7 +48,7 @@ _MEAN_SHARE = 3e-4
 """Of the filter at the highest frequency. Times the longest path in steps it stays below one."""
 _REMEMBERED = 12
 """Steps by which the quasi-Newton method knows the curvature."""
-_PIXEL_BLOCK = 256
+_PIXEL_BLOCK = 4 * BLOCK
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Problem:
 
         def task(first: int, last: int) -> None:
             spread_states(
-                amount, position, x, y, rays[first:last],
+                amount, position, x, y, self._circles, rays[first:last],
                 projector.tables[0][first:last], n_offsets, self.shapes.curve, self._origin,
                 self.parallax_per_um * projector.step_um, result[first:last].reshape(-1),
             )  # fmt: skip
@@ -105,9 +105,10 @@ class Problem:
         def task(first: int, last: int) -> None:
             pixels = slice(first * _PIXEL_BLOCK, last * _PIXEL_BLOCK)
             gather_states(
-                flat, position[pixels], x[pixels], y[pixels], projector.rays[0],
-                projector.tables[0], projector.n_offsets, self.shapes.curve, self._origin,
-                self.parallax_per_um * projector.step_um, by_amount[pixels], by_position[pixels],
+                flat, position[pixels], x[pixels], y[pixels], self._circles[4 * first : 4 * last],
+                projector.rays[0], projector.tables[0], projector.n_offsets, self.shapes.curve,
+                self._origin, self.parallax_per_um * projector.step_um, by_amount[pixels],
+                by_position[pixels],
             )  # fmt: skip
 
         threaded(task, -(-position.size // _PIXEL_BLOCK), workers=self.workers)
@@ -156,6 +157,11 @@ class Problem:
     def _places(self) -> tuple[Floats, Floats]:
         """Positions of the pixels in steps, along x and y."""
         return self.projector.places(slice(None))
+
+    @cached_property
+    def _circles(self) -> Floats:
+        """About blocks of pixels, (block, 3), in steps."""
+        return circles_about(*self._places)
 
     @property
     def _spacing_A(self) -> float:

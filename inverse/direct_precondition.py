@@ -11,7 +11,8 @@ between neighbours, weighed with √(λK),
 inside of full material, for all wavelengths, so that the unknowns v = M·(a/α) are about equally
 well determined and a quasi-Newton method needs fewer steps. Where few rays meet a pixel, at edges,
 and as K changes on the way this is rough, which costs steps, not truth. M is symmetric, sparse, and
-links only pixels whose material touches, so that its factors are small.
+links only pixels whose material touches, so that its factors are small. They are of single
+precision, as is what the rays tell.
 
 Source: Nocedal & Wright, Numerical Optimization (2006), 5.1, on preconditioning.
 """
@@ -56,7 +57,7 @@ class Unknowns:
         linked = laplacian(first, second, link, n_pixels=index.size)
         self.matrix = (diags(np.maximum(amount, _LEAST_AMOUNT)) + linked).tocsc()
         self._factors: Any = splu(
-            self.matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
+            self.matrix.astype(np.float32), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
             options={"SymmetricMode": True},
         )  # fmt: skip
 
@@ -66,7 +67,7 @@ class Unknowns:
 
     def solved(self, values: Floats) -> Floats:
         """Return M⁻¹·values, (pixel,): a/α of v, or a gradient by v of one by a/α."""
-        return np.asarray(self._factors.solve(values), dtype=np.float64)
+        return np.asarray(self._factors.solve(values.astype(np.float32)), dtype=np.float64)
 
 
 def _links(

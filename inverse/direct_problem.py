@@ -68,19 +68,37 @@ class RayShapes:
         shapes = self.shapes(shared)
         return replace(
             problem, shapes=shapes, measured=shapes.coefficients(self.sinogram.values),
-            parallax_per_um=_parallax_per_um(self.sinogram, shapes),
+            parallax_per_um=self.parallax_per_um(shapes),
         )  # fmt: skip
+
+    def parallax_per_um(self, shapes: Shapes) -> float:
+        """Return δa/a per µm towards the detector: cos²θ·cos2θ/D, the mean over measured lines.
+
+        Channels count by how much the lattice parameter changes them. Zero where the settings leave
+        parallax out.
+        """
+        if not self.settings.parallax:
+            return 0.0
+        back = np.linalg.pinv(shapes.from_channels.astype(np.float64))
+        answer = np.sum((np.diff(shapes.curve, axis=0).astype(np.float64) @ back) ** 2, axis=0)
+        two_theta = self.sinogram.two_theta_rad
+        scaling = np.cos(0.5 * two_theta) ** 2 * np.cos(two_theta)
+        return float(np.average(scaling, weights=answer)) * 1e-6 / self.sinogram.distance_m
 
 
 def problem_of(
-    sinogram: Sinogram,
-    shapes: Shapes,
+    rays: RayShapes,
+    shared: Shared,
     *,
     radius_um: float,
     beam_fwhm_um: float,
     workers: int | None,
 ) -> Problem:
-    """Return what the direct fit has to explain, with pixels as far as ``radius_um``."""
+    """Return what the direct fit has to explain, with pixels as far as ``radius_um``.
+
+    Raises InputError as :func:`inverse.direct_shapes.shapes_of` does.
+    """
+    sinogram, shapes = rays.sinogram, rays.shapes(shared)
     n_offsets = sinogram.values.shape[1]
     grid = graded_grid(n_offsets, step_um=sinogram.step_um, rings=((1, radius_um),))
     margin = max(0, grid.margin)
@@ -92,20 +110,8 @@ def problem_of(
         ),
         shapes=shapes,
         measured=shapes.coefficients(sinogram.values),
-        parallax_per_um=_parallax_per_um(sinogram, shapes),
+        parallax_per_um=rays.parallax_per_um(shapes),
         image_index=(grid.low + margin) * side + grid.left + margin,
         side=side,
         workers=workers,
     )  # fmt: skip
-
-
-def _parallax_per_um(sinogram: Sinogram, shapes: Shapes) -> float:
-    """Return δa/a per µm towards the detector: cos²θ·cos2θ/D, the mean over the measured lines.
-
-    Channels count by how much the lattice parameter changes them.
-    """
-    back = np.linalg.pinv(shapes.from_channels.astype(np.float64))
-    answer = np.sum((np.diff(shapes.curve, axis=0).astype(np.float64) @ back) ** 2, axis=0)
-    two_theta = sinogram.two_theta_rad
-    scaling = np.cos(0.5 * two_theta) ** 2 * np.cos(two_theta)
-    return float(np.average(scaling, weights=answer)) * 1e-6 / sinogram.distance_m

@@ -39,6 +39,9 @@ class Direct(Spec):
     """What tells where the rotation axis is seen, where the recipe finds it: the steps before the
     fit alone, or then the fit's own misfit. Half a turn of angles tells it, or more, but not if
     opposite projections were merged."""
+    parallax: bool = True
+    """Whether patterns of material nearer to the detector are shifted, as they are in every
+    measurement; simulated ones may lack it."""
     bias: Literal["none", "bootstrap"] = "bootstrap"
     """Whether esd_total holds what penalties and pixels do, from a second fit to rays of the
     first one's result: as many steps again."""

@@ -50,9 +50,7 @@ def sinogram_of(values: np.ndarray) -> Sinogram:
 
 
 def problem_by(rays: RayShapes, shared: Shared, radius_um: float = 10.0) -> Problem:
-    return problem_of(
-        rays.sinogram, rays.shapes(shared), radius_um=radius_um, beam_fwhm_um=1.0, workers=1
-    )
+    return problem_of(rays, shared, radius_um=radius_um, beam_fwhm_um=1.0, workers=1)
 
 
 def rays_of(values: np.ndarray) -> RayShapes:
