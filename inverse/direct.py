@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inverse.direct_bias import bootstrap_bias_A
-from inverse.direct_course import HALF_SHARE, Course, Reached
+from inverse.direct_course import BEYOND_SHARE, HALF_SHARE, Course, Reached
 from inverse.direct_fit import Problem, State
 from inverse.direct_problem import RayShapes, problem_of
 from inverse.direct_scale import Scale, scale_of_halves
@@ -122,9 +122,8 @@ def _finds_axis(start: Maps, settings: Direct) -> bool:
 def _steps_told(settings: Direct, progress: Progress | None) -> Callable[[], None]:
     """Return what counts steps and tells which share of all is done."""
     taken = count(1)
-    expected = settings.n_iterations * (1.0 + 2.0 * HALF_SHARE)
-    if settings.bias == "bootstrap":
-        expected += settings.n_iterations
+    n_fits = 2 if settings.bias == "bootstrap" else 1
+    expected = settings.n_iterations * (n_fits * (1.0 + BEYOND_SHARE) + 2.0 * HALF_SHARE)
 
     def step_taken() -> None:
         number = next(taken)

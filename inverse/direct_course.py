@@ -1,5 +1,9 @@
 """In which stages the direct fit proceeds, and what is put right between them.
 
+What lies beyond the view goes first, while pixels in view stay as back projection has them. Nobody
+has seen it, so that it starts level, and what its grains show would else be made good by pixels at
+the end of the view, some of which never come back from there.
+
 After each stage but the last the rotation axis is put where the rays see it
 (:mod:`inverse.direct_axis`), what all pixels share is refined from them
 (:mod:`inverse.direct_shared`), they are reduced to new shapes, and the structure within pixels is
@@ -12,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inverse.direct_axis import axis_change_um
 from inverse.direct_fit import Problem, State, fit
@@ -20,6 +25,8 @@ from inverse.direct_settings import Direct
 from inverse.direct_subpixel import Parts
 from inverse.shared import Shared
 
+BEYOND_SHARE = 0.08
+"""Of the steps, what pixels beyond the view take before."""
 _STAGES = (0.3, 0.2, 0.2, 0.3)
 """Shares of the steps."""
 HALF_SHARE = 0.3
@@ -47,14 +54,24 @@ class Course:
     finds_axis: bool
     step_taken: Callable[[], None]
 
-    def part(self, problem: Problem, state: State, *, share: float) -> State:
-        """Return the state that a share of the steps leads to."""
-        return self._steps(problem, state, max(1, round(share * self.settings.n_iterations)))
+    def part(
+        self,
+        problem: Problem,
+        state: State,
+        *,
+        share: float,
+        moved: NDArray[np.bool_] | None = None,
+    ) -> State:
+        """Return the state that a share of the steps leads to, of all pixels or those ``moved``."""
+        n = max(1, round(share * self.settings.n_iterations))
+        return self._steps(problem, state, n, moved=moved)
 
-    def _steps(self, problem: Problem, state: State, n: int) -> State:
+    def _steps(
+        self, problem: Problem, state: State, n: int, *, moved: NDArray[np.bool_] | None = None
+    ) -> State:
         return fit(
             problem, start=state, settings=self.settings, n_iterations=n,
-            a_range_A=self.a_range_A, progress=self.step_taken,
+            a_range_A=self.a_range_A, moved=moved, progress=self.step_taken,
         )  # fmt: skip
 
     def followed(
@@ -65,6 +82,9 @@ class Course:
         ``rays`` refine what is shared and give the rays anew; without them, both stay.
         """
         corrected = parts.problem
+        beyond = corrected.beyond_view()
+        if beyond.any():
+            state = self.part(corrected, state, share=BEYOND_SHARE, moved=beyond)
         first, *later = (n for n in self._stages() if n > 0)
         state = self._steps(corrected, state, first)
         for n in later:

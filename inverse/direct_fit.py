@@ -125,6 +125,13 @@ class Problem:
         """Return the same problem, the rotation axis being seen elsewhere."""
         return replace(self, projector=self.projector.about(axis_offset_um))
 
+    def beyond_view(self) -> NDArray[np.bool_]:
+        """Return which pixels leave the outermost rays at some angle of a full turn, (pixel,)."""
+        projector, grid = self.projector, self.projector.grid
+        outermost_um = 0.5 * (projector.n_offsets - 1) * projector.step_um
+        radius_um = outermost_um - abs(projector.axis_offset_um)
+        return np.asarray(np.hypot(grid.x_um, grid.y_um) > radius_um * (1.0 + 1e-12))
+
     def half(self, first: int) -> Problem:
         """Return the problem of every other projection, from number ``first`` on."""
         few = replace(
@@ -183,35 +190,40 @@ def fit(
     settings: Direct,
     n_iterations: int,
     a_range_A: tuple[float, float],
+    moved: NDArray[np.bool_] | None = None,
     progress: Callable[[], None] | None = None,
 ) -> State:
     """Return the state after at most ``n_iterations`` steps from ``start``.
 
     Bends of the lattice parameter are weighed by the amounts of the start. Lattice parameters may
     leave their range on the way, and are set to its end at last: a few thousandths of the pixels.
-    Held back on the way, single pixels stay there.
+    Held back on the way, single pixels stay there. Where ``moved``, (pixel,), says which pixels are
+    adjusted, all others stay as they are.
     """
     middle_A, unit_A = float(np.mean(a_range_A)), problem.shapes.answering_A
-    n_pixels = start.amount.size
+    which = np.ones(start.amount.size, bool) if moved is None else moved
+    n_pixels = int(which.sum())
     bending = bending_of(problem.image(start.amount, empty=0.0))
     lattice = (np.clip(start.a_A, *a_range_A) - middle_A) / unit_A
-    unknowns = _unknowns(problem, start.amount, lattice, bending, settings)
+    unknowns = _unknowns(problem, start.amount, lattice, which, bending, settings)
 
     def state_of(vector: Floats) -> State:
-        return State(vector[:n_pixels], middle_A + unit_A * unknowns.solved(vector[n_pixels:]))
+        amount, now = start.amount.copy(), lattice.copy()
+        amount[which], now[which] = vector[:n_pixels], unknowns.solved(vector[n_pixels:])
+        return State(amount, middle_A + unit_A * now)
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         value, by_amount, by_lattice = _objective(problem, state_of(vector), bending, settings)
-        return value, np.concatenate([by_amount, unknowns.solved(by_lattice)])
+        return value, np.concatenate([by_amount[which], unknowns.solved(by_lattice[which])])
 
     def step_taken(_vector: Floats) -> None:
         if progress is not None:
             progress()
 
+    first = np.clip(start.amount[which], 0.0, 1.0), unknowns.of_lattice(lattice[which])
     free = np.full(n_pixels, np.inf)
     found = minimize(  # type: ignore[call-overload]
-        objective, np.concatenate([np.clip(start.amount, 0.0, 1.0), unknowns.of_lattice(lattice)]),
-        jac=True, method="L-BFGS-B", callback=step_taken,
+        objective, np.concatenate(first), jac=True, method="L-BFGS-B", callback=step_taken,
         bounds=Bounds(
             np.concatenate([np.zeros(n_pixels), -free]), np.concatenate([np.ones(n_pixels), free])
         ),
@@ -222,15 +234,22 @@ def fit(
 
 
 def _unknowns(
-    problem: Problem, amount: Floats, lattice: Floats, bending: Bending, settings: Direct
+    problem: Problem,
+    amount: Floats,
+    lattice: Floats,
+    which: NDArray[np.bool_],
+    bending: Bending,
+    settings: Direct,
 ) -> Unknowns:
-    """Return the unknowns of a fit that starts from amounts and a/α, each (pixel,)."""
+    """Return the unknowns of a fit of ``which`` pixels from amounts and a/α, each (pixel,)."""
     stiff = lattice_stiffness(
         problem.image(lattice, empty=0.0), bending=bending,
         answering_A=problem.shapes.answering_A,
     )  # fmt: skip
     along_y, along_x = (settings.lattice_smoothness * each for each in stiff)
-    return Unknowns(amount, (along_y, along_x), index=problem.image_index, side=problem.side)
+    return Unknowns(
+        amount[which], (along_y, along_x), index=problem.image_index[which], side=problem.side
+    )
 
 
 def _objective(
