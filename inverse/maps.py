@@ -91,6 +91,9 @@ class Maps:
     """Maps of every phase; None unless the recipe asks for them."""
     shared: Mapping[str, float] = field(default_factory=dict)
     """Refined parameters that hold for every voxel (size, strain, change of B_iso)."""
+    axis_offset_um: float | None = None
+    """Where the rotation axis was taken to be seen, on the scale of the offsets; None where offsets
+    were taken as they were asked for."""
     experiment_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     timing_s: Mapping[str, float] = field(default_factory=dict)
@@ -109,6 +112,8 @@ def write_maps(maps: Maps, path: Path) -> None:
         write_text(entry, "experiment_hash", maps.experiment_hash)
         write_text(entry, "versions", json.dumps(dict(maps.versions)))
         write_text(entry, "timing_s", json.dumps(dict(maps.timing_s)))
+        if maps.axis_offset_um is not None:
+            write_text(entry, "rotation_axis", json.dumps({"offset_um": maps.axis_offset_um}))
         for name, units in _UNITS.items():
             write_image(
                 entry, name, getattr(maps, name), position_um=maps.scan.offsets_um, units=units
@@ -147,7 +152,11 @@ def read_maps(path: Path) -> Maps:
             experiment_hash=own_text(entry, "experiment_hash", path),
             versions={k: str(v) for k, v in own_json(entry, "versions", path).items()},
             timing_s=_own_numbers(entry, "timing_s", path),
-        )
+            axis_offset_um=(
+                _own_numbers(entry, "rotation_axis", path).get("offset_um")
+                if "rotation_axis" in entry else None
+            ),
+        )  # fmt: skip
 
 
 def _own_numbers(entry: h5py.Group, name: str, path: Path) -> dict[str, float]:

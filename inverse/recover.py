@@ -97,7 +97,10 @@ def recover(
     regions = _regions(job, sinogram, fitted, maps)
     clock["refine"] = perf_counter()
     tell("refine", 1.0)
-    return replace(maps, regions=regions, shared=asdict(fitted.shared), timing_s=_durations(clock))
+    return replace(
+        maps, regions=regions, shared=asdict(fitted.shared), timing_s=_durations(clock),
+        axis_offset_um=None if sinogram is None else sinogram.axis_offset_um,
+    )  # fmt: skip
 
 
 def _is_plain(raw: RawScan, recipe: Recipe) -> bool:

@@ -315,8 +315,8 @@ def test_the_direct_method_starts_from_back_projection(monkeypatch):
         simulated.raw, others=simulated.others, recipe=wanted,
         progress=lambda step, share: told.append((step, share)),
     )  # fmt: skip
-    # Regions of the maps are those about the axis that these have.
-    assert axes_um == [given["sinogram"].axis_offset_um + 0.25]
+    # Regions of the maps are those about the axis that these have, and tell.
+    assert axes_um == [maps.axis_offset_um] == [given["sinogram"].axis_offset_um + 0.25]
     start = recovered(sinogram=about)
     for name in MAPS:
         np.testing.assert_array_equal(getattr(given["start"], name), getattr(start, name))

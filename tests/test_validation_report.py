@@ -178,6 +178,23 @@ def test_origin_is_told(page: Page) -> None:
     assert dict(page.tables["versions"]) == {"numpy": "2.4.6", "xrdct-twin": "0.1.0"}
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"rotation_axis_um": {"found": -3.3684, "true": -3.37}}, "−3.368 (true: −3.370)"),
+        ({"rotation_axis_um": {"found": 0.5}}, "0.500"),
+        ({}, None),
+    ],
+)
+def test_the_rotation_axis_is_told_where_it_was_looked_for(given, told) -> None:
+    """Truth: the metrics, to a nanometre."""
+    metrics = {
+        "config_sha256": "", "seed": 1, "scan": {"n_points": 1, "beam_time_s": 1.0, "mode": ""},
+        "timing_s": {}, "peak_memory_MB": 1.0,
+    }  # fmt: skip
+    assert dict(report._origin(metrics | given)).get("rotation axis (µm)") == told
+
+
 def test_names_are_escaped(
     run: tuple[Maps, Truth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import validation.run as run_module
-from inverse.maps import read_maps
+from inverse.maps import read_maps, write_maps
 from inverse.recipe import Recipe
 from inverse.recover import recover
 from phantoms.library import Electrode
@@ -275,6 +276,34 @@ def test_maps_and_truth_of_different_experiments_are_not_compared(finished):
     other = type(known)(known.truth, known.experiment.model_copy(update={"seed": 9}), {})
     with pytest.raises(InputError, match="come from different experiments"):
         scorecard(maps, other)
+
+
+@pytest.mark.parametrize(
+    ("found_um", "drift_um_per_h", "told"),
+    [
+        (None, 0.0, None),
+        (-1.4, 0.0, {"found": -1.4, "true": -1.5}),
+        (-1.4, 0.2, {"found": -1.4}),
+    ],
+)
+def test_the_scorecard_tells_where_the_axis_was_seen(finished, found_um, drift_um_per_h, told):
+    # Truth: what was set. A beam that passes the axis 1.5 µm up sees it 1.5 µm down.
+    files, _ = finished
+    maps, known = read_maps(files.maps), read_truth(files.truth)
+    motion = known.experiment.motion.model_copy(
+        update={"axis_offset_um": 1.5, "drift_um_per_h": drift_um_per_h}
+    )
+    moved = known.experiment.model_copy(update={"motion": motion})
+    maps = replace(maps, axis_offset_um=found_um, experiment_hash=experiment_hash(moved))
+    metrics, _ = scorecard(maps, type(known)(known.truth, moved, {}))
+    assert metrics.get("rotation_axis_um") == told
+
+
+@pytest.mark.parametrize("axis_um", [None, -3.25])
+def test_the_axis_is_kept_with_the_maps(finished, tmp_path, axis_um):
+    files, _ = finished
+    write_maps(replace(read_maps(files.maps), axis_offset_um=axis_um), tmp_path / "maps.h5")
+    assert read_maps(tmp_path / "maps.h5").axis_offset_um == axis_um
 
 
 def test_truth_can_be_put_on_any_grid(finished):

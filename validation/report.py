@@ -157,6 +157,10 @@ def _origin(metrics: Mapping[str, Any]) -> list[_Row]:
         _Row("simulated data", str(scan["mode"])),
         _Row("largest memory (MB)", plain(metrics["peak_memory_MB"], decimals=0)),
     ]
+    axis = metrics.get("rotation_axis_um")
+    if axis is not None:
+        true = f" (true: {plain(axis['true'], decimals=3)})" if "true" in axis else ""
+        rows.append(_Row("rotation axis (µm)", plain(axis["found"], decimals=3) + true))
     if "total" in timing_s:
         rows.append(_Row("computing time", duration(timing_s["total"])))
     return rows

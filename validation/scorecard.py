@@ -67,7 +67,19 @@ def scorecard(maps: Maps, known: KnownTruth) -> tuple[dict[str, Any], Truth]:
         "lattice": lattice,
         "weight_fraction": weight_fraction,
     }
-    return metrics | further, truth
+    return metrics | _axis(maps, experiment) | further, truth
+
+
+def _axis(maps: Maps, experiment: Experiment) -> dict[str, Any]:
+    """Return where the rotation axis was seen, and where it is; empty where nobody looked.
+
+    Where the beam drifts across the sample it is in one place at the beginning alone.
+    """
+    if maps.axis_offset_um is None:
+        return {}
+    motion = experiment.motion
+    known = {} if motion.drift_um_per_h else {"true": -motion.axis_offset_um}
+    return {"rotation_axis_um": {"found": maps.axis_offset_um} | known}
 
 
 def _over_bound(maps: Maps, truth: Truth, experiment: Experiment) -> dict[str, Any]:
