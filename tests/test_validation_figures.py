@@ -184,6 +184,16 @@ def test_figures_keep_inside_their_page(drawn: list[Figure]) -> None:
         assert box.y1 <= height
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.1, 0.01, 0.001])
+def test_the_profiles_labels_keep_inside_whatever_the_errors(
+    run: tuple[Maps, Truth], scale: float
+) -> None:
+    """Small errors have long numbers beside their axis: −0.025."""
+    maps, truth = run
+    nearer = replace(maps, a_A=truth.a_A + scale * (maps.a_A - truth.a_A))
+    assert figures.radial_figure(nearer, truth=truth).get_tightbbox().x0 >= 0.0
+
+
 def test_radial_profile_is_the_direct_average(run: tuple[Maps, Truth]) -> None:
     """Truth: numpy, one depth at a time, over the first disc, the largest by construction."""
     maps, truth = run

@@ -36,6 +36,8 @@ TWO_PHASE_WINDOWS_A = (
 _N_BINS = 90
 _SHOWN_PERCENTILES = (0.5, 99.5)
 _LEAST_SPAN_A = 1e-3
+_ROOM_FOR_TWO_LINES_IN = 1.15
+"""Beside an axis whose label takes two lines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ def _mean_and_standard_error(values: Floats, group: Ints) -> tuple[Floats, Float
 
 def radial_figure(maps: Maps, *, truth: Truth) -> Figure:
     """Return true and recovered lattice parameter against depth, above the error between them."""
-    figure = new_figure(6.4, 5.2)
+    figure = new_figure(6.4, 5.2, left_in=_ROOM_FOR_TWO_LINES_IN)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1.0))
     profile = radial_profile(maps, truth=truth)
     draw_radial(upper, profile)
