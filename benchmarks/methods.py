@@ -50,13 +50,6 @@ METHODS: dict[str, Method] = {"FBP": by_recipe(), "paper": like("paper"), "best"
 """Those that every study compares: nothing but filtered back projection, the reproduced study's
 way, and the best."""
 
-TOLD_NO_PARALLAX: dict[str, Method] = {
-    "FBP": METHODS["FBP"],
-    "paper": like("paper", truncation={"parallax": False}),
-    "best": like("best", truncation={"parallax": False}, direct={"parallax": False}),
-}
-"""The same, for simulated scans that have none."""
-
 NO_OUTSIDE = {"method": "none", "use_broad": False, "width_um": 1000.0}
 """Nothing is subtracted; grids, where there are any, hold the electrode of roi.toml."""
 
@@ -85,3 +78,9 @@ FURTHER: dict[str, Method] = {
 """The paper's way but for what the name says. Iterative methods explain the whole electrode, by
 coefficients, which takes a grid of a thousand pixels' side, or, in the window, what the paper's way
 leaves of the rays."""
+
+TOLD_NO_PARALLAX: dict[str, Method] = {
+    "paper": FURTHER["parallax left in"],
+    "best": like("best", direct={"parallax": False}),
+}
+"""What takes the place of methods that model parallax, for simulated scans that have none."""

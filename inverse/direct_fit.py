@@ -38,6 +38,7 @@ from inverse.direct_prior import (
 from inverse.direct_settings import Direct
 from inverse.direct_shapes import Shapes
 from inverse.filters import filter_matrix
+from inverse.geometry import view_radius
 from inverse.strips import StripProjector
 from xrdct.compiled import threaded
 
@@ -48,7 +49,6 @@ _MEAN_SHARE = 3e-4
 """Of the filter at the highest frequency. Times the longest path in steps it stays below one."""
 _REMEMBERED = 12
 """Steps by which the quasi-Newton method knows the curvature."""
-_PIXEL_BLOCK = 4 * BLOCK
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +103,15 @@ class Problem:
         flat = np.ascontiguousarray(misfit).reshape(-1)
 
         def task(first: int, last: int) -> None:
-            pixels = slice(first * _PIXEL_BLOCK, last * _PIXEL_BLOCK)
+            pixels = slice(first * BLOCK, last * BLOCK)
             gather_states(
-                flat, position[pixels], x[pixels], y[pixels], self._circles[4 * first : 4 * last],
+                flat, position[pixels], x[pixels], y[pixels], self._circles[first:last],
                 projector.rays[0], projector.tables[0], projector.n_offsets, self.shapes.curve,
                 self._origin, self.parallax_per_um * projector.step_um, by_amount[pixels],
                 by_position[pixels],
             )  # fmt: skip
 
-        threaded(task, -(-position.size // _PIXEL_BLOCK), workers=self.workers)
+        threaded(task, len(self._circles), workers=self.workers)
         return (
             by_amount.astype(np.float64),
             by_position.astype(np.float64) / self._spacing_A,
@@ -127,10 +127,12 @@ class Problem:
 
     def beyond_view(self) -> NDArray[np.bool_]:
         """Return which pixels leave the outermost rays at some angle of a full turn, (pixel,)."""
-        projector, grid = self.projector, self.projector.grid
-        outermost_um = 0.5 * (projector.n_offsets - 1) * projector.step_um
-        radius_um = outermost_um - abs(projector.axis_offset_um)
-        return np.asarray(np.hypot(grid.x_um, grid.y_um) > radius_um * (1.0 + 1e-12))
+        projector = self.projector
+        radius = view_radius(
+            projector.n_offsets, step_um=projector.step_um,
+            axis_offset_um=projector.axis_offset_um,
+        )  # fmt: skip
+        return np.asarray(np.hypot(*self._places) > radius * (1.0 + 1e-12))
 
     def half(self, first: int) -> Problem:
         """Return the problem of every other projection, from number ``first`` on."""
@@ -201,8 +203,8 @@ def fit(
     adjusted, all others stay as they are.
     """
     middle_A, unit_A = float(np.mean(a_range_A)), problem.shapes.answering_A
-    which = np.ones(start.amount.size, bool) if moved is None else moved
-    n_pixels = int(which.sum())
+    which: NDArray[np.bool_] | slice = slice(None) if moved is None else moved
+    n_pixels = start.amount[which].size
     bending = bending_of(problem.image(start.amount, empty=0.0))
     lattice = (np.clip(start.a_A, *a_range_A) - middle_A) / unit_A
     unknowns = _unknowns(problem, start.amount, lattice, which, bending, settings)
@@ -237,7 +239,7 @@ def _unknowns(
     problem: Problem,
     amount: Floats,
     lattice: Floats,
-    which: NDArray[np.bool_],
+    which: NDArray[np.bool_] | slice,
     bending: Bending,
     settings: Direct,
 ) -> Unknowns:

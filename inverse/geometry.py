@@ -67,15 +67,23 @@ def axis_position(n_offsets: int, *, step_um: float, axis_offset_um: float) -> f
     return 0.5 * (n_offsets - 1) + axis_offset_um / step_um
 
 
+def view_radius(n_offsets: int, *, step_um: float, axis_offset_um: float) -> float:
+    """Return the radius of the circle about the axis that every projection covers, in steps.
+
+    It touches the nearer outermost ray. Raises InputError as :func:`axis_position` does.
+    """
+    axis = axis_position(n_offsets, step_um=step_um, axis_offset_um=axis_offset_um)
+    return min(axis, n_offsets - 1 - axis)
+
+
 def field_of_view(
     size: int, *, n_offsets: int, step_um: float, axis_offset_um: float = 0.0
 ) -> NDArray[np.bool_]:
     """Return which pixels, (size, size), lie between the outermost rays at every angle.
 
-    They fill the circle about the rotation axis that touches the nearer outermost ray.
+    They fill the circle of :func:`view_radius`.
     """
-    axis = axis_position(n_offsets, step_um=step_um, axis_offset_um=axis_offset_um)
-    radius = min(axis, n_offsets - 1 - axis)
+    radius = view_radius(n_offsets, step_um=step_um, axis_offset_um=axis_offset_um)
     position = pixel_positions(size)
     # A pixel on the circle counts: the rounding of its position must not decide.
     inside = np.hypot(position[:, None], position[None, :]) <= radius * (1 + 1e-12)

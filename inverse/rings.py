@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from inverse.geometry import axis_position
+from inverse.geometry import view_radius
 from inverse.parallax_shift import (
     covered_channels,
     displacement_matrix,
@@ -54,8 +54,8 @@ def view_radius_um(sinogram: Sinogram) -> float:
     Raises InputError where the axis lies beyond the outermost ray, or there are no two rays.
     """
     n_offsets, step_um = sinogram.values.shape[1], sinogram.step_um
-    axis = axis_position(n_offsets, step_um=step_um, axis_offset_um=sinogram.axis_offset_um)
-    return float(min(axis, n_offsets - 1 - axis) * step_um)
+    radius = view_radius(n_offsets, step_um=step_um, axis_offset_um=sinogram.axis_offset_um)
+    return float(radius * step_um)
 
 
 def ring_of(

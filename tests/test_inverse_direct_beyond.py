@@ -48,9 +48,8 @@ def test_beyond_the_view_is_what_the_field_of_view_leaves_out(axis_um):
     image = grid.image(problem.beyond_view())
     np.testing.assert_array_equal(image[seen], 0.0)
     np.testing.assert_array_equal(image[~seen], 1.0)
-    margin = grid.margin
     assert np.all(problem.beyond_view()[np.hypot(grid.x_um, grid.y_um) > N_OFFSETS / 2.0])
-    assert margin > 0
+    assert grid.margin > 0
 
 
 def test_pixels_that_are_not_moved_stay_and_the_others_come_to_rest():
