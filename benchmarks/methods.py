@@ -50,23 +50,33 @@ METHODS: dict[str, Method] = {"FBP": by_recipe(), "paper": like("paper"), "best"
 """Those that every study compares: nothing but filtered back projection, the reproduced study's
 way, and the best."""
 
-NO_OUTSIDE = {"method": "none", "use_broad": False, "width_um": 1000.0}
-"""Nothing is subtracted; grids, where there are any, hold the electrode of roi.toml."""
+
+def told_width(width_um: float) -> dict[str, Method]:
+    """Return the methods that must be told how wide the electrode is."""
+    outside = {"method": "none", "use_broad": False, "width_um": width_um}
+    # Poisson counts are those of which nothing was subtracted, and no coefficients.
+    return {
+        "outside left in": like("paper", truncation=outside, reconstruction={"padding": "edge"}),
+        "completed": like("paper", truncation={"method": "complete", "width_um": width_um}),
+        "SIRT": like(
+            "paper", truncation=outside, reconstruction={"method": "sirt", "compress": True}
+        ),
+        "CGLS": like(
+            "paper", truncation=outside, reconstruction={"method": "cgls", "compress": True}
+        ),
+        "Poisson": like(
+            "paper", truncation=outside | {"air": False}, reconstruction={"method": "poisson"}
+        ),
+    }
+
 
 FURTHER: dict[str, Method] = {
-    "outside left in": like("paper", truncation=NO_OUTSIDE, reconstruction={"padding": "edge"}),
-    "completed": like("paper", truncation={"method": "complete", "width_um": 1000.0}),
+    **told_width(1000.0),
     "coarse only": like("paper", truncation={"use_broad": False}),
     "parallax left in": like("paper", truncation={"parallax": False}),
     "absorption": like("paper", sinogram={"absorption": True}),
     "compressed": like("paper", reconstruction={"compress": True}),
     "refine first": like("paper", reconstruction={"order": "refine-first"}),
-    "SIRT": like(
-        "paper", truncation=NO_OUTSIDE, reconstruction={"method": "sirt", "compress": True}
-    ),
-    "CGLS": like(
-        "paper", truncation=NO_OUTSIDE, reconstruction={"method": "cgls", "compress": True}
-    ),
     "SIRT in the window": like("paper", reconstruction={"method": "sirt", "compress": True}),
     "CGLS in the window": like("paper", reconstruction={"method": "cgls", "compress": True}),
     "joint": like(
