@@ -41,7 +41,7 @@ from inverse.geometry import field_of_view
 from inverse.grids import PixelGrid
 from inverse.lattice_model import Build
 from inverse.maps import Maps
-from inverse.reach import ends_in_view, sample_radius_um
+from inverse.reach import Reach, reach_of
 from inverse.refine import Status
 from inverse.shared import Shared
 from inverse.sinogram import Sinogram
@@ -78,11 +78,14 @@ def direct(
     ``shared`` and is refined from the rays, where the recipe of the start refines it and the
     settings have rays tell it.
     ``surroundings``, a coarser scan of the whole sample, tells how far it reaches.
-    Raises InputError where the start leaves no range of lattice parameters to fit.
+    Warns (:class:`inverse.reach.ReachWarning`) where no scan does. Raises InputError where the
+    start leaves no range of lattice parameters to fit.
     """
     a_range_A = _lattice_range(start)
-    radius_um = settings.reach_um or _reach_um(sinogram, surroundings, start)
-    if _determined(sinogram, radius_um):
+    reach = reach_of(
+        sinogram, surroundings, amount=start.volume_fraction, known_um=settings.reach_um
+    )
+    if _determined(sinogram, reach):
         settings = settings.in_view()
     by_rays = start.recipe.refine_shared and settings.widths == "rays"
     if by_rays:
@@ -96,7 +99,7 @@ def direct(
         step_taken=_steps_told(settings, progress),
     )  # fmt: skip
     problem = problem_of(
-        rays, shared, radius_um=radius_um, beam_fwhm_um=beam_fwhm_um, workers=workers,
+        rays, shared, radius_um=reach.radius_um, beam_fwhm_um=beam_fwhm_um, workers=workers,
     )  # fmt: skip
     first = _start_state(problem, start)
     parts = parts_of(problem, n=settings.parts, angles_rad=sinogram.angles_rad)
@@ -106,13 +109,13 @@ def direct(
         fitted=lambda half, from_state: course.part(half, from_state, share=HALF_SHARE),
     )  # fmt: skip
     bias_A = _bias_A(reached, first, sinogram, course)
+    axis_um = reached.parts.projector.axis_offset_um
     seen = field_of_view(
         start.scan.n_offsets, n_offsets=start.scan.n_offsets, step_um=sinogram.step_um,
-        axis_offset_um=sinogram.axis_offset_um,
+        axis_offset_um=axis_um,
     )  # fmt: skip
     grid = problem.projector.grid
-    maps = _maps(start, grid, reached.state, scale, bias_A, a_range_A, seen)
-    return maps, reached.parts.projector.axis_offset_um
+    return _maps(start, grid, reached.state, scale, bias_A, a_range_A, seen), axis_um
 
 
 def _finds_axis(start: Maps, settings: Direct) -> bool:
@@ -151,22 +154,11 @@ def _bias_A(reached: Reached, first: State, sinogram: Sinogram, course: Course) 
     return bootstrap_bias_A(finer, state, again=again)
 
 
-def _reach_um(sinogram: Sinogram, surroundings: Sinogram | None, start: Maps) -> float:
-    """Return how far the sample reaches from the axis, at least to the end of the view.
-
-    Raises InputError where no scan tells it.
-    """
-    view_um = float(0.5 * sinogram.step_um * (sinogram.values.shape[1] + 1))
-    if surroundings is None and ends_in_view(start.volume_fraction):
-        return view_um
-    return max(view_um, sample_radius_um(surroundings or sinogram))
-
-
-def _determined(sinogram: Sinogram, radius_um: float) -> bool:
+def _determined(sinogram: Sinogram, reach: Reach) -> bool:
     """Return whether all of the sample is in view, and angles suffice for its width."""
     n_angles, n_offsets = sinogram.values.shape[:2]
-    width = 2.0 * radius_um / sinogram.step_um
-    return bool(width <= n_offsets + 1 and n_angles >= 0.5 * np.pi * width)
+    width = 2.0 * reach.radius_um / sinogram.step_um
+    return bool(reach.seen and width <= n_offsets + 1 and n_angles >= 0.5 * np.pi * width)
 
 
 def _lattice_range(start: Maps) -> tuple[float, float]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,18 +16,41 @@ Floats = NDArray[np.float64]
 
 _SUPPORT = 0.05
 """Of the largest mean signal of sharp lines, that still belongs to the sample."""
-_CONTAINER = 0.25
+_CONTAINER = 0.5
 """Of the largest mean signal, up to which both ends of a scan may show a container's."""
 _LEVEL = 0.03
-"""Of the same, by which rays at one end then differ at most."""
+"""Of the same, by which rays at one end then differ at most: where a disc's chord is half of its
+largest, it falls by 0.15 of that within two and a half of a hundred rays."""
 _END = 0.05
 """Of the rays of a projection, that are an end; two at least."""
 _OF_STREAKS = 0.1
 """Of the mean amount of a filled ring of pixels, that still may be streaks."""
+_UNSEEN = 2.0
+"""Times the view that pixels reach at least where no scan shows the sample's end: too many cost
+time, and what lies beyond too few is taken for matter in view."""
+
+
+class ReachWarning(UserWarning):
+    """No scan shows where the sample ends."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far the sample reaches from the rotation axis."""
+
+    radius_um: float
+    """One step more, to be sure."""
+    seen: bool
+    """Whether rays show its end, and not their transmission alone tells it."""
 
 
 def sample_radius_um(scan: Sinogram) -> float:
-    """Return how far the sample reaches, one step more to be sure.
+    """Return how far the sample reaches, as :func:`sample_reach` does."""
+    return sample_reach(scan).radius_um
+
+
+def sample_reach(scan: Sinogram) -> Reach:
+    """Return how far the sample reaches.
 
     The scan shows it where the sharp lines end within its view, or fall to the level that those of
     a container have, and else its transmission does.
@@ -37,8 +63,8 @@ def sample_radius_um(scan: Sinogram) -> float:
     seen = mean > _SUPPORT * mean.max()
     if seen[0] or seen[-1]:
         half_um = 0.5 * float(sample_width_um(scan))
-        return float(max(half_um, distance_um.max()) + scan.step_um)
-    return float(distance_um[seen].max() + scan.step_um)
+        return Reach(float(max(half_um, distance_um.max()) + scan.step_um), seen=False)
+    return Reach(float(distance_um[seen].max() + scan.step_um), seen=True)
 
 
 def _container_level(mean: Floats) -> float:
@@ -70,3 +96,34 @@ def ends_in_view(amount: NDArray[np.floating]) -> bool:
         if np.any((radius >= low) & (radius < low + 0.1))
     ]
     return rings[-1] < _OF_STREAKS * max(rings)
+
+
+def reach_of(
+    sinogram: Sinogram,
+    surroundings: Sinogram | None,
+    *,
+    amount: NDArray[np.floating],
+    known_um: float | None = None,
+) -> Reach:
+    """Return how far a sample reaches, at least to the end of the view of a scan.
+
+    ``known_um`` tells it, or else ``amount``, a first map (iy, ix) of the scan's view, if it shows
+    an end, or ``surroundings``, a wider scan. Warns (ReachWarning) where none does: it is then what
+    transmission tells, or twice the view. Raises InputError where transmission does not tell it.
+    """
+    if known_um is not None:
+        return Reach(known_um, seen=True)
+    view_um = float(0.5 * sinogram.step_um * (sinogram.values.shape[1] + 1))
+    if surroundings is None and ends_in_view(amount):
+        return Reach(view_um, seen=True)
+    told = sample_reach(surroundings or sinogram)
+    if surroundings is not None and told.seen:
+        return Reach(max(view_um, told.radius_um), seen=True)
+    radius_um = max(_UNSEEN * view_um, told.radius_um)
+    warnings.warn(
+        f"No scan shows where the sample ends: it is taken to reach {radius_um:.4g} µm from the "
+        "rotation axis (direct.reach_um of the recipe, or a linked scan that sees all of it, would "
+        "tell).",
+        ReachWarning, stacklevel=2,
+    )  # fmt: skip
+    return Reach(radius_um, seen=False)
