@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from inverse.rings import view_radius_um
 from inverse.sinogram import Sinogram
-from xrdct.errors import InputError
+from xrdct.errors import InputError, ResultWarning
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -39,8 +39,13 @@ METHODS: tuple[Method, ...] = ("ellipse", "cosine")
 _LEAST_DEPTH = 1e-3
 """Optical depth in the middle below which no width can be told from it."""
 
+_GIVE_WIDTH = (
+    "The sample's width must be given (in a recipe as truncation.width_um, as direct.reach_um for "
+    "the direct method)"
+)
 
-class CompletionWarning(UserWarning):
+
+class CompletionWarning(ResultWarning):
     """What lies beyond the window was made up."""
 
 
@@ -107,14 +112,19 @@ def sample_width_um(sinogram: Sinogram) -> float:
     """Return the diameter of the disc whose transmission the mean projection has, in µm.
 
     Raises InputError where the transmission does not fall off from the window's middle to its ends
-    as that of a disc does, or there is no absorption to speak of.
+    as that of a disc does, there is no absorption to speak of, or there are too few offsets.
     """
     depth = -np.log(sinogram.transmission).mean(axis=0)
     squared = (sinogram.offsets_um - sinogram.axis_offset_um) ** 2
+    if not np.ptp(squared) > sinogram.step_um**2:  # a line needs places apart
+        raise InputError(
+            f"{_GIVE_WIDTH}: {depth.size} offsets are too few to see how the transmission falls "
+            "off."
+        )
     slope, middle = np.polyfit(squared, depth**2, 1)
     if not (slope < 0.0 and middle > _LEAST_DEPTH**2):
         raise InputError(
-            "The sample's width must be given: the transmission, of optical depth "
+            f"{_GIVE_WIDTH}: the transmission, of optical depth "
             f"{np.sqrt(max(middle, 0.0)):.3g} in the middle, does not fall off like a disc's."
         )
     return float(2.0 * np.sqrt(-middle / slope))

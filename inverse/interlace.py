@@ -117,7 +117,7 @@ def at_half_steps(
     before and after are needed but the angles do not rise.
     """
     offsets = checked_offsets(offsets_um, sinogram=sinogram)
-    pairs = _exact_pairs(sinogram)
+    pairs = _exact_pairs(sinogram.angles_rad)
     if pairs is not None and _interlace(*_both_sides_um(sinogram, pairs, offsets), sinogram):
         return _merged_opposites(sinogram, pairs, offsets, workers)
     if not _interlace(offsets[1:], offsets[:-1], sinogram):
@@ -133,13 +133,18 @@ def at_half_steps(
     return _merged_neighbours(sinogram, offsets, workers)
 
 
-def _exact_pairs(sinogram: Sinogram) -> Pairs | None:
+def has_opposites(angles_rad: Floats) -> bool:
+    """Return whether all projections, (angle,), have one that is opposite, or nearly."""
+    return _exact_pairs(angles_rad) is not None
+
+
+def _exact_pairs(angles_rad: Floats) -> Pairs | None:
     """Return the pairs if all projections have a partner that is opposite, or nearly."""
-    pairs = opposite_pairs(sinogram.angles_rad)
-    if pairs is None or 2 * pairs.one.size != sinogram.angles_rad.size:
+    pairs = opposite_pairs(angles_rad)
+    if pairs is None or 2 * pairs.one.size != angles_rad.size:
         return None
     partner = np.where(pairs.share < 0.5, pairs.before, pairs.after)
-    if np.unique(np.concatenate([pairs.one, partner])).size != sinogram.angles_rad.size:
+    if np.unique(np.concatenate([pairs.one, partner])).size != angles_rad.size:
         return None
     mismatch = np.minimum(pairs.share, 1.0 - pairs.share)
     return Pairs(pairs.one, partner, partner, mismatch) if mismatch.max() < _FARTHEST else None

@@ -33,6 +33,7 @@ from inverse.regions import rays_of_counts, rays_of_sinogram
 from inverse.shared import Shared
 from inverse.sinogram import Sinogram
 from inverse.sinogram_refinement import refine_first, shared_first
+from inverse.suited import check_suited, warn_of_few_angles
 from inverse.volume import Reconstruct, reconstructor
 from inverse.voxel_fit import fitted_voxels, reconstructed_voxels
 from xrdct.rawfile import RawScan
@@ -72,11 +73,14 @@ def recover(
     ``others`` are the linked scans of the surroundings, by their names coarse and broad, as far as
     the recipe uses them.
 
-    Raises InputError where the recipe needs a scan that is not there, or a step does not suit it.
+    Warns (FewAnglesWarning) of fewer rays than voxels. Raises InputError where the recipe needs a
+    scan that is not there, or a step does not suit it.
     """
     tell = progress or (lambda _step, _fraction: None)
     recipe = recipe or Recipe.model_validate(raw.recipe)
+    check_suited(raw.scan, recipe=recipe)
     check_scans(others or {}, recipe=recipe)
+    warn_of_few_angles(raw.scan)
     clock: Clock = {"start": perf_counter()}
     if not _is_plain(raw, recipe):
         tell("correct", 0.0)

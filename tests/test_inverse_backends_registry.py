@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inverse.backends.registry import GROUP, find_backend, listed_backends
+from inverse.backends.registry import GROUP, check_method, find_backend, listed_backends
 from xrdct.errors import InputError
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
@@ -81,3 +81,11 @@ def test_an_unknown_name_is_refused_with_those_there_are(installed):
         InputError, match=r"backend must be one of those installed \(own\), not 'x'"
     ):
         find_backend("x")
+
+
+def test_a_method_is_one_that_the_backend_offers(installed):
+    installed(another=[("a", "inverse.backends.skimage:SkimageBackend")])
+    for method in ("fbp", "sart"):
+        check_method("a", method=method)
+    with pytest.raises(InputError, match=r"'a' offers \(fbp, sart; .*\), not 'sirt'"):
+        check_method("a", method="sirt")

@@ -148,6 +148,9 @@ def test_width_of_a_disc_from_its_transmission():
 def test_what_cannot_be_told_is_refused():
     with pytest.raises(InputError, match="width must be given"):
         completed(scan(71, per_um=0.0))
+    # two offsets about the axis are equally far from it: no line goes through one place
+    with pytest.raises(InputError, match=r"truncation\.width_um.*2 offsets are too few"):
+        sample_width_um(scan(2))
     with pytest.raises(InputError, match="300 µm must exceed twice the 175 µm"):
         completed(scan(71), width_um=300.0)
     with pytest.raises(InputError, match="method must be one of ellipse, cosine, not 'linear'"):

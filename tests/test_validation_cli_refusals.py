@@ -1,6 +1,7 @@
 """What the command line refuses: one sentence, exit code 2, and nothing on disk is touched."""
 
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,26 @@ def test_recipe_that_is_wrong_is_refused_with_its_file(refused, results, tmp_pat
     recipe.write_text('fixed_phases = [{ crystal = "Al" }, { crystal = "Unobtainium" }]')
     told = refused("run", TINY, "--recipe", recipe, "-o", tmp_path / "out")
     assert told.startswith(f"{recipe}: fixed_phases[1].crystal: unknown crystal 'Unobtainium'")
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_must_be_known_of_a_result_is_one_line(call, results, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[truncation]\nmethod = 'complete'\nwidth_um = 30.0\n")
+    code, _, err = call(
+        "recover", results / "scan.h5", "--recipe", recipe, "-o", tmp_path / "m.h5", "-q"
+    )
+    assert code == 0
+    (line,) = err.splitlines()
+    assert line.startswith("warning: What lies 7 to 15 µm from the axis was made up from ")
+
+
+@pytest.mark.filterwarnings("default")
+def test_other_warnings_keep_their_place(call, monkeypatch):
+    # What is not about a result is for whoever mends the program, who needs file and line.
+    monkeypatch.setattr(cli, "app", lambda **_: warnings.warn("a mistake", stacklevel=1))
+    with pytest.warns(UserWarning, match="a mistake"):
+        assert call()[0] == 0
 
 
 def test_existing_results_are_refused_unless_forced(call, refused, results, tmp_path):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -28,7 +29,7 @@ from validation.cli_plan import plan
 from validation.cli_score import score
 from validation.cli_selftest import selftest
 from validation.cli_sweep import sweep
-from xrdct.errors import InputError
+from xrdct.errors import InputError, ResultWarning
 from xrdct.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -217,10 +218,12 @@ def validate(
 @app.command()
 def check(experiment: ExperimentFile, seed: Reseed = None) -> None:
     """Tell what an experiment costs and what may go wrong, without simulating it."""
+    from inverse.suited import check_suited
     from validation.check import forecast
     from validation.experiment import load_experiment
 
     loaded = load_experiment(experiment, seed=seed)
+    check_suited(loaded.scan, recipe=loaded.recipe)
     told = forecast(loaded)
     rows = (
         ("points", f"{told.n_points}"),
@@ -296,7 +299,8 @@ def main() -> None:
     gc.set_threshold(_OBJECTS_PER_SWEEP)
     keep_freed_memory()
     try:
-        app(prog_name="xrdct-twin")
+        with _warnings_in_a_line():
+            app(prog_name="xrdct-twin")
     except InputError as error:
         _fail(str(error))
     except MemoryError as error:
@@ -304,6 +308,25 @@ def main() -> None:
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{place}")
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print what must be known of a result as one line; what is ours to mend keeps its place."""
+    as_usual = warnings.showwarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        if issubclass(category, ResultWarning):
+            typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+        else:
+            as_usual(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _fail(sentence: str) -> NoReturn:

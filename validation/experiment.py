@@ -10,8 +10,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -25,6 +24,7 @@ from forward.instrument import Unknowns
 from forward.motion import Motion
 from forward.settings import Accuracy, Effects
 from inverse.recipe import Recipe
+from inverse.suited import check_interlaced
 from phantoms.cell import Cell
 from phantoms.library import LibrarySpec, build, library_names, library_spec
 from phantoms.operando import Operando
@@ -34,7 +34,7 @@ from validation.complaints import quoted, sentence
 from validation.crystals import check_crystal, check_lines, check_recipe, placed_recipe
 from validation.feasible import check_half_turn, check_photons, check_rings
 from xrdct.crystal_source import find_crystal
-from xrdct.errors import InputError
+from xrdct.errors import InputError, told_of
 from xrdct.instrument import Beam, Detector, Geometry
 from xrdct.rawfile import MAIN
 from xrdct.scan import Scan
@@ -114,9 +114,11 @@ class Experiment(Spec):
         if isinstance(self.sample, ParticleList):
             for phase, key in _shell_phases(self.sample).items():
                 check_crystal(phase, key=key, folder=self.folder)
-            with _told_of("sample"):
+            with told_of("sample"):
                 self.build_sample()
         check_half_turn(self.scan, key="scan")
+        with told_of("scan"):
+            check_interlaced(self.scan)
         exposures_s = {key: scan.exposure_s for key, scan in self.all_scans().items()}
         check_photons(self.beam, exposures_s | {"calibrant": self.calibrant.exposure_s})
         check_recipe(self.recipe, folder=self.folder, key="recipe.")
@@ -170,7 +172,7 @@ def _sample_spec(table: Mapping[str, Any]) -> LibrarySpec | ParticleList:
         raise InputError(f"[sample] needs particles, or a library name: one of {names}")
     model: type[LibrarySpec | ParticleList] = ParticleList
     if "library" in table:
-        with _told_of("sample.library"):
+        with told_of("sample.library"):
             model = type(library_spec({"library": table["library"]}))
     try:
         return model.model_validate(table)
@@ -192,7 +194,7 @@ def load_experiment(path: Path, *, seed: int | None = None, mode: str | None = N
         table["mode"] = mode
     experiment = validated(Experiment, table, source=path)
     experiment = experiment.model_copy(update={"folder": path.parent.resolve()})
-    with _told_of(path):
+    with told_of(path):
         experiment.check()
     return experiment
 
@@ -203,7 +205,7 @@ def load_recipe(path: Path) -> Recipe:
     Raises InputError, naming the file and the key, for whatever a user can mend.
     """
     recipe = validated(Recipe, read_toml(path), source=path)
-    with _told_of(path):
+    with told_of(path):
         check_recipe(recipe, folder=path.parent)
     return placed_recipe(recipe, folder=path.parent)
 
@@ -232,12 +234,3 @@ def validated(model: type[SpecT], table: Mapping[str, Any], *, source: Path) -> 
     if complaint:
         raise InputError(f"{source}: {complaint}")
     return accepted
-
-
-@contextmanager
-def _told_of(source: Path | str) -> Iterator[None]:
-    """Put before a complaint what it is about."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any
 from inverse.maps import Maps, read_maps, write_maps
 from inverse.recipe import Recipe
 from inverse.recover import recover
+from inverse.suited import check_suited
 from validation.batch.cluster import Cluster
 from validation.experiment import Experiment
 from validation.frame_files import write_frames
@@ -97,6 +98,7 @@ def run(
         raise InputError("only frame mode has frames to keep: use --mode frames as well")
     if cluster is not None and not keep_frames:
         raise InputError("a cluster makes frames that are kept: use --keep-frames as well")
+    check_suited(experiment.scan, recipe=recipe or experiment.recipe)
     files = RunFiles(folder)
     check_folder(files, experiment, force=force)
     prepare_folder(folder)

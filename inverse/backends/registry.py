@@ -56,6 +56,19 @@ def find_backend(name: str) -> Backend:
     return backend
 
 
+def check_method(name: str, *, method: str) -> None:
+    """Raise InputError where the backend of that name is not there or lacks a recipe's method.
+
+    "fbp" is the usual method of a backend, whatever it calls that.
+    """
+    backend = find_backend(name)
+    if method != "fbp" and method not in backend.methods:
+        raise InputError(
+            f"reconstruction.method must be one that the backend {name!r} offers "
+            f"({', '.join(backend.methods)}; fbp stands for the first), not {method!r}."
+        )
+
+
 def _order(entry: EntryPoint) -> tuple[bool, str, str]:
     owner = entry.dist.name if entry.dist else ""
     return (owner.replace("_", "-") != OWN_DISTRIBUTION, entry.name, entry.value)
