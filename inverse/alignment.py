@@ -69,8 +69,15 @@ def alignment(
     ± ``search_um`` of the middle of the offsets, by default a tenth of the scan's width. ``method``
     is chosen by what the scan and the sample allow unless given.
 
-    Raises InputError where a given method does not suit the scan, and where nothing stands out.
+    Raises InputError where a given method does not suit the scan, where projections are fewer than
+    unknowns, and where nothing stands out.
     """
+    n_angles, n_unknowns = basis.shape[0], basis.shape[1] + 2
+    if n_angles < n_unknowns:
+        raise InputError(
+            f"What displaces projections and the sample's place are {n_unknowns} unknowns, for "
+            f"which {n_angles} projections are too few."
+        )
     lines = line_contrast(sinogram)
     width_um = sinogram.step_um * lines.shape[1]
     search_um = SEARCHED_SHARE * width_um if search_um is None else search_um
@@ -119,6 +126,12 @@ def _by_opposites(lines: Floats, sinogram: Sinogram, basis: Floats) -> Floats:
     if basis.shape[1] == 1:
         return np.array([mean_um])
     starts = range(0, pairs.one.size - _PAIRS_TOGETHER + 1, _PAIRS_TOGETHER)
+    if len(starts) < basis.shape[1]:
+        raise InputError(
+            f"{basis.shape[1]} functions of the projection need at least "
+            f"{basis.shape[1] * _PAIRS_TOGETHER} pairs of opposite projections, not "
+            f"{pairs.one.size}."
+        )
     groups = [pairs.part(slice(k, k + _PAIRS_TOGETHER)) for k in starts]
     mirrors_um = [
         mirror_offset_um(lines, pairs=group, step_um=sinogram.step_um, start_um=mean_um)

@@ -41,7 +41,7 @@ from inverse.surroundings import (
 )
 from inverse.truncation import without_outside
 from inverse.zingers import without_zingers
-from xrdct.errors import InputError
+from xrdct.errors import InputError, told_of
 from xrdct.rawfile import RawScan
 
 Others = Mapping[str, RawScan]
@@ -104,7 +104,8 @@ def _less_surroundings(
     every = [own, *scans.values()]
     # The widest scan comes last: the further scans are named from narrow to broad.
     if recipe.truncation.air:
-        air = air_pattern(every[-1])
+        with told_of("truncation.air = true of the recipe"):
+            air = air_pattern(every[-1])
         every = [without_constant(scan, air) for scan in every]
     if recipe.sinogram.absorption:
         attenuation = attenuation_map(every[-1], workers=workers)
@@ -170,10 +171,11 @@ def _aligned(
     if readings is not None or interlaced:
         placed = on_set_points(measured, offsets_um=offsets_um, workers=workers)
     if steps.drift_terms > 0:
-        found = drift(
-            placed, times_s=None if raw.readings is None else raw.readings.time_s,
-            degree=steps.drift_terms, search_um=steps.axis_search_um, workers=workers,
-        )  # fmt: skip
+        with told_of("sinogram.drift_terms of the recipe"):
+            found = drift(
+                placed, times_s=None if raw.readings is None else raw.readings.time_s,
+                degree=steps.drift_terms, search_um=steps.axis_search_um, workers=workers,
+            )  # fmt: skip
         axis_um = found.axis_offset_um
         offsets_um = offsets_um - found.displacement_um[:, None]
     else:
@@ -190,6 +192,7 @@ def _axis_offset_um(sinogram: Sinogram, steps: SinogramSteps, workers: int | Non
     if steps.rotation_axis == "middle":
         return 0.0
     if steps.rotation_axis == "find":
-        found = rotation_axis(sinogram, search_um=steps.axis_search_um, workers=workers)
+        with told_of("sinogram.rotation_axis = 'find' of the recipe"):
+            found = rotation_axis(sinogram, search_um=steps.axis_search_um, workers=workers)
         return found.offset_um
     return float(steps.rotation_axis)

@@ -67,7 +67,8 @@ def opposite_pairs(angles_rad: Floats) -> Pairs | None:
     gap = ring[place + 1] - ring[place]
     share = np.clip((np.mod(wanted - ring[place], 2.0 * np.pi) - 1e-9) / gap, 0.0, 1.0)
     before, after = order[place], order[(place + 1) % turn.size]
-    partnered = gap < 2.5 * 2.0 * np.pi / turn.size
+    # A scan of 180° leaves a gap of more than that: with few angles, no more than their mean gap.
+    partnered = gap < min(2.5 * 2.0 * np.pi / turn.size, np.pi * (1.0 - 1e-6))
     if np.count_nonzero(partnered) <= 0.5 * turn.size:
         return None
     nearest = np.where(share < 0.5, before, after)

@@ -116,6 +116,10 @@ class _Focus:
         position = pixel_positions(size)
         radius = 0.5 * (size - 1) - reach - _FINE
         self.mask = np.hypot(position[:, None], position[None, :]) < max(radius, 0.25 * size)
+        if np.count_nonzero(self.mask) < 2:
+            raise InputError(
+                f"An image must be wider than the {size} offsets of this scan to be made sharp."
+            )
 
     def coarse(self, base: Floats, unit: Floats, reach: float) -> float:
         """Return the best multiple of ``unit`` within ± ``reach``, to ``_COARSE``."""
@@ -129,8 +133,8 @@ class _Focus:
         if best in (0, count - 1) or rival < usual - _RIVAL * (usual - entropy[best]):
             raise InputError(
                 "The image must become clearly sharpest at one shift of the projections within "
-                f"±{reach:.4g} steps, but it does not: the sample has too few features, or "
-                "lies farther off."
+                f"±{reach:.4g} steps, but it does not: the sample has too few features, or it "
+                "lies farther off (sinogram.axis_search_um of a recipe says how far to look)."
             )
         return float(trials[best])
 

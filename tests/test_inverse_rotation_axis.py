@@ -153,7 +153,8 @@ def test_pairs_are_opposite():
     difference = pairs.opposite(angles[order]) - angles[order][pairs.one]
     np.testing.assert_allclose(np.abs(difference), np.pi, atol=1e-6)
     assert pairs.one.size == 4
-    assert opposite_pairs(np.arange(8) * np.pi / 8) is None
+    for n_angles in (1, 2, 3, 4, 8):  # half a turn, of however few angles, has no opposites
+        assert opposite_pairs(np.arange(n_angles) * np.pi / n_angles) is None
 
 
 def test_opposites_are_refused_over_half_a_turn():
@@ -166,11 +167,27 @@ def test_an_axis_out_of_reach_or_without_features_is_refused():
     # The sample is wider than the window, so that there is no centre of mass to fall back on.
     discs = packed_discs(within=110.0)
     sinogram = scanned(discs, n_offsets=121, n_angles=60, axis_um=15.0)
-    with pytest.raises(InputError, match="clearly sharpest"):
+    with pytest.raises(InputError, match=r"clearly sharpest.*sinogram\.axis_search_um"):
         rotation_axis(sinogram, search_um=5.0)
     uniform = scanned(np.array([[0.0, 0.0, 500.0]]), n_offsets=121, n_angles=60)
     with pytest.raises(InputError, match="image must"):
         rotation_axis(uniform)
+
+
+@pytest.mark.parametrize("n_offsets", [2, 3])
+def test_an_image_of_a_pixel_cannot_be_made_sharp(n_offsets):
+    wide = packed_discs(within=30.0)
+    with pytest.raises(InputError, match=f"wider than the {n_offsets} offsets"):
+        rotation_axis(scanned(wide, n_offsets=n_offsets, n_angles=8), search_um=1.0)
+
+
+@pytest.mark.parametrize("n_angles", [1, 2])
+@pytest.mark.parametrize("within", [12.0, 60.0])
+def test_the_axis_and_the_samples_place_need_three_projections(n_angles, within):
+    # a + x·cos ω + y·sin ω has three unknowns, whether or not the sample is in view.
+    sinogram = scanned(packed_discs(within=within), n_offsets=41, n_angles=n_angles)
+    with pytest.raises(InputError, match=f"3 unknowns, for which {n_angles} projections"):
+        rotation_axis(sinogram)
 
 
 def test_shifts_are_band_limited():
