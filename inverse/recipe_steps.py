@@ -30,7 +30,11 @@ class SinogramSteps(Spec):
     """Standard deviations above its neighbours from which a single value is replaced; None: none.
     6 is usual."""
     stripes: Literal["none", "gains", "sorting"] = "none"
-    """How offsets or projections that are wrong as a whole are mended."""
+    """How offsets or projections that are wrong as a whole are mended. ``gains`` divides out what
+    stands out of smooth curves, and leaves a sinogram without stripes within its noise. ``sorting``
+    makes the sorted values of every channel smooth among offsets: it takes off stripes of any kind,
+    and whatever else differs between neighbouring offsets because the sample does. Never use it as
+    a precaution: four particles without stripes came out with 3.7 mÅ of error for 0.19."""
     absorption: bool = False
     """Undo that scattered photons leave the sample on another way than the beam does, by the
     attenuation that the widest scan's transmission tells."""

@@ -19,7 +19,7 @@ the gain's own. Errors that are smooth over a window are not seen.
 running median, rank by rank, and put back (Vo, Atwood and Drakopoulos, Opt. Express 26 (2018)
 28396, algorithm 3). It removes what is the same at all angles, added or multiplied, channel by
 channel; and whatever else differs between the distributions of neighbouring offsets, particles
-included. Variances are left as they are.
+included: of few particles little is left. Variances are left as they are.
 """
 
 from __future__ import annotations
