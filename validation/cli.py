@@ -135,13 +135,23 @@ def recover(
         Path, typer.Option("-o", "--output", metavar="MAPS.h5", help="File for the maps.")
     ],
     recipe: RecipeFile = None,
+    linked: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            show_default=False,
+            help="Take this file as the scan coarse or broad, whatever experiment it is of: the "
+            "same sample, instrument and axis, as you say. May be repeated.",
+        ),
+    ] = None,
     workers: Threads = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Recover maps from a raw scan, by the recipe stored with it or another.
 
-    Scans of the surroundings that it links to, coarse and broad, are used where the recipe does.
+    Scans of the surroundings that it links to, coarse and broad, are used where the recipe does;
+    one that serves a series of scans is named by --linked.
     """
     import numpy as np
 
@@ -149,15 +159,20 @@ def recover(
     from inverse.recover import recover as recover_maps
     from validation.experiment import load_recipe
     from validation.integrated_files import chosen_recipe
+    from validation.linked_files import check_same_instrument, named_files
     from validation.outputs import check_outputs
     from validation.run import read_others, read_patterns
 
     given = load_recipe(recipe) if recipe else None
-    check_outputs([output], force=force, inputs=[scan, *([recipe] if recipe else [])])
+    named = named_files(linked or [])
+    inputs = [scan, *([recipe] if recipe else []), *named.values()]
+    check_outputs([output], force=force, inputs=inputs)
     with _progress(quiet) as progress:
         raw = read_patterns(scan, given, workers=workers, progress=progress)
         chosen = chosen_recipe(raw, given)
-        others = read_others(scan, chosen, workers=workers, progress=progress)
+        others = read_others(scan, chosen, named=named, workers=workers, progress=progress)
+        for name, file in named.items():
+            check_same_instrument(raw, others[name], path=scan, key=f"--linked {name}={file}")
         maps = recover_maps(raw, others=others, recipe=chosen, workers=workers, progress=progress)
         write_maps(maps, output)
     _say(f"{int(np.isfinite(maps.a_A).sum())} voxels refined, written to {output}", quiet)

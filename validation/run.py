@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from validation.batch.cluster import Cluster
 from validation.experiment import Experiment
 from validation.frame_files import write_frames
 from validation.integrated_files import chosen_recipe, integrated_frames, write_integrated
+from validation.linked_files import check_used
 from validation.outputs import other_scan_path, prepare_folder
 from validation.report import write_report
 from validation.scorecard import scorecard, write_metrics
@@ -207,21 +208,29 @@ def read_others(
     path: Path,
     recipe: Recipe,
     *,
+    named: Mapping[str, Path] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, RawScan]:
     """Return those scans linked to a raw scan that the recipe makes use of, by name.
 
-    Scans of frames are not linked but lie beside it; they are integrated.
+    Scans of frames are not linked but lie beside it; they are integrated. Files that are ``named``,
+    of the sample as the user says, take the place of what is linked, whatever their experiment.
 
-    Raises InputError where one cannot be read, or belongs to another experiment.
+    Raises InputError where one cannot be read, or belongs to another experiment, and for a named
+    one that the recipe does not use.
     """
+    check_used(named or {}, recipe)
+    others = {
+        name: read_patterns(file, recipe, workers=workers, progress=progress)
+        for name, file in (named or {}).items()
+    }
+    wanted = [name for name in recipe.helpful_scans if name not in others]
     if not is_frame_scan(path):
-        names = [name for name in linked_scans(path) if name in recipe.helpful_scans]
-        return {name: read_raw_scan(path, name=name) for name in names}
+        names = [name for name in linked_scans(path) if name in wanted]
+        return others | {name: read_raw_scan(path, name=name) for name in names}
     own_hash = read_frame_scan(path).experiment_hash
-    others = {}
-    for name in recipe.helpful_scans:
+    for name in wanted:
         other = other_scan_path(path, name)
         if not other.exists():
             continue
