@@ -194,6 +194,17 @@ def test_the_profiles_labels_keep_inside_whatever_the_errors(
     assert figures.radial_figure(nearer, truth=truth).get_tightbbox().x0 >= 0.0
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 0.1, 1e5])
+def test_the_error_maps_labels_keep_inside_whatever_the_errors(
+    run: tuple[Maps, Truth], scale: float
+) -> None:
+    """The colour bar's numbers are longest where errors vanish: −0.00100."""
+    maps, truth = run
+    nearer = replace(maps, a_A=truth.a_A + scale * (maps.a_A - truth.a_A))
+    figure = figures.error_map_figure(nearer, truth=truth)
+    assert figure.get_tightbbox().x1 <= figure.get_size_inches()[0]
+
+
 def test_radial_profile_is_the_direct_average(run: tuple[Maps, Truth]) -> None:
     """Truth: numpy, one depth at a time, over the first disc, the largest by construction."""
     maps, truth = run

@@ -67,7 +67,7 @@ def error_map_figure(maps: Maps, *, truth: Truth) -> Figure:
 def _map_figure(*, note_in: float = 0.0) -> tuple[Figure, Axes, Axes]:
     """Return a figure with axes for a map and for its colour bar, and room for a note below."""
     bottom_in = 0.6 + note_in
-    figure = new_figure(6.25, bottom_in + _EDGE_IN + 0.4)
+    figure = new_figure(6.4, bottom_in + _EDGE_IN + 0.4)
     axes = axes_at(figure, left_in=0.85, bottom_in=bottom_in, width_in=_EDGE_IN, height_in=_EDGE_IN)
     bar = axes_at(figure, left_in=5.15, bottom_in=bottom_in, width_in=0.2, height_in=_EDGE_IN)
     return figure, axes, bar
