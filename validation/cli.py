@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,7 +29,7 @@ from validation.cli_plan import plan
 from validation.cli_score import score
 from validation.cli_selftest import selftest
 from validation.cli_sweep import sweep
-from xrdct.errors import InputError, ResultWarning
+from xrdct.errors import InputError, show_warnings_in_a_line
 from xrdct.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -314,7 +314,8 @@ def main() -> None:
     gc.set_threshold(_OBJECTS_PER_SWEEP)
     keep_freed_memory()
     try:
-        with _warnings_in_a_line():
+        with warnings.catch_warnings():
+            show_warnings_in_a_line()
             app(prog_name="xrdct-twin")
     except InputError as error:
         _fail(str(error))
@@ -323,25 +324,6 @@ def main() -> None:
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{place}")
-
-
-@contextlib.contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
-    """Print what must be known of a result as one line; what is ours to mend keeps its place."""
-    as_usual = warnings.showwarning
-
-    def show(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int,
-        file: TextIO | None = None, line: str | None = None,
-    ) -> None:  # fmt: skip
-        if issubclass(category, ResultWarning):
-            typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
-        else:
-            as_usual(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 class InputError(ValueError):
@@ -28,3 +31,26 @@ def told_of(source: Path | str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def show_warnings_in_a_line() -> None:
+    """From now on show what must be known of results without place in the program, on stderr.
+
+    Other warnings are for whoever mends the program and keep their place.
+    """
+    as_usual = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, ResultWarning):
+            print(f"warning: {' '.join(str(message).split())}", file=file or sys.stderr)
+        else:
+            as_usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from validation.batch.work import Outcome
 from xrdct.compiled import worker_count
-from xrdct.errors import InputError
+from xrdct.errors import InputError, show_warnings_in_a_line
 
 Task = Callable[[int | None], list[Outcome]]
 """A unit of work ready to be done with so many threads; must be picklable."""
@@ -68,7 +68,7 @@ def _round(
     # Forking would copy the locks of threads that do not exist in the copy.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        n_processes, mp_context=context, initializer=_limit, initargs=(threads,)
+        n_processes, mp_context=context, initializer=_begin, initargs=(threads,)
     ) as pool:
         futures: dict[Any, int] = {pool.submit(t, threads): n for n, t in list(tasks.items())}
         try:
@@ -82,5 +82,6 @@ def _round(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _limit(threads: int) -> None:
+def _begin(threads: int) -> None:
     threadpool_limits(threads)
+    show_warnings_in_a_line()
