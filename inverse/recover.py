@@ -73,8 +73,8 @@ def recover(
     ``others`` are the linked scans of the surroundings, by their names coarse and broad, as far as
     the recipe uses them.
 
-    Warns (FewAnglesWarning) of fewer rays than voxels. Raises InputError where the recipe needs a
-    scan that is not there, or a step does not suit it.
+    Warns (FewAnglesWarning) of angles so few that maps hold streaks nearly everywhere. Raises
+    InputError where the recipe needs a scan that is not there, or a step does not suit it.
     """
     tell = progress or (lambda _step, _fraction: None)
     recipe = recipe or Recipe.model_validate(raw.recipe)

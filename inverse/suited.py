@@ -18,7 +18,7 @@ _SAME_DIRECTION = 1e-6
 
 
 class FewAnglesWarning(ResultWarning):
-    """There are fewer rays than voxels."""
+    """Maps hold streaks nearly everywhere."""
 
 
 def check_suited(scan: Scan, *, recipe: Recipe) -> None:
@@ -55,18 +55,19 @@ def check_interlaced(scan: Scan) -> None:
 
 
 def warn_of_few_angles(scan: Scan) -> None:
-    """Warn (FewAnglesWarning) where a scan has fewer rays than the voxels that it sees.
+    """Warn (FewAnglesWarning) of fewer projections than a third of those without streaks.
 
-    Opposite projections count once, since they are of the same rays; of an interlaced scan voxels
-    count by its own step.
+    These are π/2 for each offset. What lies farther from the axis than N·step/π streaks, of N
+    projections over the half turn, which is then all but the inner ninth of the view. Opposite
+    projections count once, since they are of the same rays.
     """
     turns = np.rint(np.mod(scan.angles_rad, np.pi) / np.pi / _SAME_DIRECTION).astype(np.int64)
     directions = np.unique(turns % round(1.0 / _SAME_DIRECTION)).size
-    needed = int(np.ceil(0.25 * np.pi * scan.n_offsets))
-    if directions < needed:
+    enough = int(np.ceil(0.5 * np.pi * scan.n_offsets))
+    if 3 * directions < enough:
         warnings.warn(
-            f"Different rays, {directions} × {scan.n_offsets}, are fewer than the voxels in view, "
-            f"so that maps hold streaks that no ray contradicts: {needed} angles over the half "
-            f"turn give as many, {int(np.ceil(0.5 * np.pi * scan.n_offsets))} are enough.",
+            f"The directions of projections, {directions}, are less than a third of the {enough} "
+            f"without streaks (π/2 for each of {scan.n_offsets} offsets): maps have them in all "
+            "but the inner ninth of the view, or less.",
             FewAnglesWarning, stacklevel=3,
         )  # fmt: skip

@@ -36,7 +36,9 @@ Reseed = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--workers", min=1, help="Threads to use.", show_default="all cores")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.")
+]
 Dask = Annotated[
     str | None,
     typer.Option(
