@@ -14,7 +14,8 @@ it, so it is divided out while that is whole, before parts of it are taken away.
 from all scans alike, so that what is projected from outside the view holds none of it.
 
 The linked scans of the surroundings pass the same steps, but for drift and stripes, and were taken
-about the same axis.
+about the same axis: where the scan itself does not tell it well, one that sees all of the sample
+may (:mod:`inverse.axis_certainty`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from inverse.absorption import attenuation_map, corrected_for_absorption
+from inverse.axis_certainty import FINDS, about_surest_axis, known_axis
 from inverse.completion import amount_of, completed
 from inverse.drift import drift
 from inverse.geometry import checked_angles
@@ -83,17 +85,24 @@ def prepared_scans(
     """
     check_scans(others, recipe=recipe)
     steps = recipe.sinogram
-    own = _aligned(raw, _cleaned(raw, recipe, workers), steps, workers)
+    there = [name for name in OTHER_SCANS if name in recipe.helpful_scans and name in others]
+
+    def aligned(name: str, about_um: float) -> Sinogram:
+        known = steps.model_copy(
+            update={"rotation_axis": about_um, "axis_search_um": None, "drift_terms": 0}
+        )
+        return _aligned(others[name], _cleaned(others[name], recipe, workers), known, workers)
+
+    # With a drift, and to merge half-steps, the axis is needed before rays reach their set-points.
+    later = steps.rotation_axis == "find" and steps.drift_terms == 0 and not raw.scan.interlaced
+    first = steps.model_copy(update={"rotation_axis": "middle"}) if later else steps
+    own = _aligned(raw, _cleaned(raw, recipe, workers), first, workers)
+    if later:
+        axis = known_axis(own, search_um=steps.axis_search_um, workers=workers)
+        own = about_surest_axis(own, axis, lambda: (aligned(name, 0.0) for name in there))
     if steps.stripes != "none":
         own = without_stripes(own, method=steps.stripes, workers=workers)
-    there = [name for name in OTHER_SCANS if name in recipe.helpful_scans and name in others]
-    known = steps.model_copy(
-        update={"rotation_axis": own.axis_offset_um, "axis_search_um": None, "drift_terms": 0}
-    )
-    scans = {
-        name: _aligned(others[name], _cleaned(others[name], recipe, workers), known, workers)
-        for name in there
-    }
+    scans = {name: aligned(name, own.axis_offset_um) for name in there}
     return _less_surroundings(own, scans, recipe, workers)
 
 
@@ -192,7 +201,8 @@ def _axis_offset_um(sinogram: Sinogram, steps: SinogramSteps, workers: int | Non
     if steps.rotation_axis == "middle":
         return 0.0
     if steps.rotation_axis == "find":
-        with told_of("sinogram.rotation_axis = 'find' of the recipe"):
-            found = rotation_axis(sinogram, search_um=steps.axis_search_um, workers=workers)
-        return found.offset_um
+        with told_of(FINDS):
+            return rotation_axis(
+                sinogram, search_um=steps.axis_search_um, workers=workers
+            ).offset_um
     return float(steps.rotation_axis)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inverse.completion import sample_width_um
 from inverse.contrast import line_contrast
 from inverse.sinogram import Sinogram
+from xrdct.errors import ResultWarning
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ _UNSEEN = 2.0
 time, and what lies beyond too few is taken for matter in view."""
 
 
-class ReachWarning(UserWarning):
+class ReachWarning(ResultWarning):
     """No scan shows where the sample ends."""
 
 
@@ -58,7 +59,7 @@ def sample_reach(scan: Sinogram) -> Reach:
     Raises InputError where neither does.
     """
     mean = line_contrast(scan).mean(axis=0)
-    mean = mean - _container_level(mean)
+    mean = mean - container_level(mean)
     distance_um = np.abs(scan.offsets_um - scan.axis_offset_um)
     seen = mean > _SUPPORT * mean.max()
     if seen[0] or seen[-1]:
@@ -67,7 +68,7 @@ def sample_reach(scan: Sinogram) -> Reach:
     return Reach(float(distance_um[seen].max() + scan.step_um), seen=True)
 
 
-def _container_level(mean: Floats) -> float:
+def container_level(mean: Floats) -> float:
     """Return the mean signal, (offset,), that rays show beside the sample; zero if none do.
 
     Both ends are then low and level: the chord of a disc that leaves the view falls off by more.

@@ -72,6 +72,25 @@ def sharpest_shifts(
     return np.asarray(to_coefficients @ found * step_um)
 
 
+def sharpest_near(
+    lines: ArrayLike,
+    *,
+    angles_rad: Floats,
+    step_um: float,
+    start_um: float,
+    search_um: float,
+    workers: int | None = None,
+) -> float:
+    """Return the shift of all projections about ``start_um`` at which the image is sharpest, in µm.
+
+    As :func:`sharpest_shifts` finds a constant, looking at the same pixels, once its first search
+    has come to ``start_um``. lines (angle, offset).
+    """
+    focus = _Focus(np.asarray(lines, dtype=np.float64), angles_rad, search_um / step_um, workers)
+    still = np.zeros(angles_rad.size)
+    return focus.fine(still, still + 1.0, start_um / step_um) * step_um
+
+
 def independent_parts(basis: Floats, *, angles_rad: Floats) -> tuple[Floats, Floats]:
     """Return what is new in each function, and how to get from its amounts to coefficients.
 

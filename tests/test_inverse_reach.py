@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.accuracy import EXAMPLES, averaged
 from inverse.contrast import line_contrast
-from inverse.reach import sample_radius_um
+from inverse.reach import ReachWarning, reach_of, sample_radius_um
 from inverse.sinogram import Sinogram, sinogram_of
 from validation.experiment import load_experiment
 from validation.steps import simulate
@@ -55,17 +55,17 @@ def disc_scan(offsets_um: np.ndarray, radius_um: float, *, signal: np.ndarray | 
 OFFSETS_UM = np.arange(61) - 30.0
 
 
-@pytest.mark.parametrize("share", [0.3, 0.9, 0.97, 0.99])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8, 0.88, 0.9, 0.97, 0.99])
 def test_a_disc_that_reaches_beyond_the_view_is_not_taken_to_end_in_it(share):
     # Closed form: chords of a disc, of which the view shows a share, and its transmission. The last
-    # rays of the two smaller ones are as faint as those beside a sample in its container may be
-    # (0.24 and 0.14 of the middle), but fall off by 0.2 over an end of three rays.
+    # rays of the four smallest are as faint as those beside a sample in its container may be (0.47
+    # of the middle at 0.88), but fall off by 0.1 and more over an end of three rays.
     radius_um = 30.0 / share
     scan = disc_scan(OFFSETS_UM, radius_um)
     assert sample_radius_um(scan) == pytest.approx(radius_um + 1.0, rel=1e-6)
 
 
-@pytest.mark.parametrize("level", [0.0, 0.02, 0.1, 0.2])
+@pytest.mark.parametrize("level", [0.0, 0.02, 0.1, 0.2, 0.35, 0.9])
 def test_it_ends_where_chords_fall_to_the_level_of_a_container(level):
     # Closed form: chords of a disc of 15 µm fall to 0.05 of the middle at 14.98 µm: the last ray
     # that shows it is at 14 µm, and one step is added.
@@ -99,3 +99,43 @@ def test_a_sample_that_ends_within_the_last_rays_is_no_container():
     # Closed form: chords of a disc of 29.5 µm; the ray at 29 µm shows 0.18 of the middle, that at
     # 30 µm nothing, and one step is added. Its own chords at the ends are not level.
     assert sample_radius_um(disc_scan(OFFSETS_UM, 29.5)) == 30.0
+
+
+FULL = np.ones((61, 61))
+
+
+def test_a_view_full_of_material_does_not_hold_a_sample_that_transmission_calls_narrower():
+    # Truth: a disc of 29.5 µm in the middle and matter all over the view, as a map tells. Rays and
+    # transmission show the disc alone; pixels reach twice the view of 31 µm, and that is told.
+    scan = disc_scan(OFFSETS_UM, 29.5)
+    with pytest.warns(ReachWarning, match=r"62 µm.*direct\.reach_um"):
+        reach = reach_of(scan, None, amount=FULL)
+    assert (reach.radius_um, reach.seen) == (62.0, False)
+
+
+def test_what_transmission_tells_beyond_twice_the_view_counts():
+    # Closed form: the chords and transmission of a disc of 100 µm.
+    with pytest.warns(ReachWarning):
+        reach = reach_of(disc_scan(OFFSETS_UM, 100.0), None, amount=FULL)
+    assert reach.radius_um == pytest.approx(101.0, rel=1e-6)
+    assert not reach.seen
+
+
+def test_an_end_is_seen_in_a_map_or_in_a_wider_scan_or_given():
+    # Truth: an empty rim of the map; a disc of 45 µm in a scan of 60 µm to either side; the word of
+    # who made the recipe. None warns.
+    window = disc_scan(OFFSETS_UM, 45.0)
+    rim = np.where(np.hypot(*np.indices((61, 61)) - 30.0) < 20.0, 1.0, 0.0)
+    in_map = reach_of(window, None, amount=rim)
+    assert (in_map.radius_um, in_map.seen) == (31.0, True)
+    in_scan = reach_of(window, disc_scan(np.arange(121) - 60.0, 45.0), amount=FULL)
+    assert (in_scan.radius_um, in_scan.seen) == (45.0, True)
+    given = reach_of(window, None, amount=FULL, known_um=47.0)
+    assert (given.radius_um, given.seen) == (47.0, True)
+
+
+def test_a_scan_of_the_surroundings_that_ends_within_the_sample_tells_no_end():
+    # Truth: a disc of 45 µm, of which the further scan sees no more than the window does.
+    with pytest.warns(ReachWarning):
+        reach = reach_of(disc_scan(OFFSETS_UM, 45.0), disc_scan(OFFSETS_UM, 45.0), amount=FULL)
+    assert reach.radius_um == 62.0
