@@ -41,10 +41,10 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench_framefile
 
 accuracy: $(STAMP)
-	$(BIN)/python -m benchmarks.accuracy > docs/accuracy.md
+	$(BIN)/python -m benchmarks.accuracy --document
 
 reconstruction: $(STAMP)
-	$(BIN)/python -m benchmarks.reconstruction_accuracy > docs/reconstruction.md
+	$(BIN)/python -m benchmarks.reconstruction_accuracy --document
 
 validation: $(STAMP)
 	$(BIN)/python -m benchmarks.validation_document

@@ -10,7 +10,11 @@ Everything else is left as it is, byte by byte.
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
+from validation.outputs import write_safely
 from xrdct.errors import InputError
 
 
@@ -32,6 +36,42 @@ def with_content(document: str, name: str, content: str) -> str:
         raise InputError(f"what is written into {name} holds a marker itself")
     first, last = _between(document, name)
     return f"{document[:first]}\n{content.strip(chr(10))}\n{document[last:]}"
+
+
+def write_part(document: Path, name: str, make: Callable[[], str]) -> None:
+    """Make a part of a document and put it between its markers.
+
+    Raises InputError for markers that are missing or stand twice, before anything is made.
+    """
+    content_of(document.read_text(encoding="utf-8"), name)
+    made = make()
+    # The prose may have been changed meanwhile.
+    text = with_content(document.read_text(encoding="utf-8"), name, made)
+    write_safely(document, text.encode())
+
+
+def print_or_write(lines: Iterable[str], name: str, document: Path | None) -> int:
+    """Print lines as they come, put them into a part of a ``document`` if any; return an exit code.
+
+    Where the document's markers are not right, that is told and nothing is made.
+    """
+
+    def printed() -> str:
+        told = []
+        for line in lines:
+            print(line, flush=True)
+            told.append(line)
+        return "\n".join(told)
+
+    if document is None:
+        printed()
+        return 0
+    try:
+        write_part(document, name, printed)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
 
 
 def names_in(document: str) -> list[str]:

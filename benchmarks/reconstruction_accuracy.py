@@ -4,8 +4,9 @@ The scan is that of `examples/roi.toml`, a 351 µm window inside a 1 mm electrod
 and broad scans. The first case has all effects and five seeds; the others change one thing of it,
 or of the case without noise and imperfections (bare), for the first seed; the last is an
 electrode of a third of the diameter, with a third of the offsets and angles, for three. Every case
-is simulated once for all methods. Rows of a Markdown table are printed as they come
-(docs/reconstruction.md holds the last ones). Run from the checkout, for all of it or for a part:
+is simulated once for all methods. Rows of a Markdown table are printed as they come; --document
+puts all of them into docs/reconstruction.md in the end, whose prose is written by hand. Run from
+the checkout, for all of it or for a part:
 
     make reconstruction
     python -m benchmarks.reconstruction_accuracy --cases "all effects" --methods "FBP;paper"
@@ -18,14 +19,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from benchmarks.accuracy import EXAMPLES, FEWER, SEEDS, averaged, switched
+from benchmarks.document_markers import print_or_write
 from benchmarks.methods import FURTHER, METHODS, TOLD_NO_PARALLAX, Method, told_width
 from benchmarks.reconstruction_limit import DIAMETER_UM, reduced
 from inverse.maps import Maps
@@ -35,16 +38,10 @@ from validation.steps import Simulated, simulate
 from xrdct.errors import InputError
 
 REGIONS = ("interior", "eroded")
-HEADER = """# Reconstruction, measured
-
-Errors of the recovered lattice parameter of the spinel against the truth, in mÅ, over voxels of a
-single lattice, by the method of reconstruction; mean over seeds (from {first} on), the RMS with its
-range. `z` is the error over the stated standard uncertainty (`std z`: esd_total; `std z noise`:
-esd_noise); it should be 1. `lost` is the share of voxels without a result. `s` is the time from raw
-scan to maps. The scan is that of `examples/roi.toml` with its coarse and broad scans; methods are
-those of `benchmarks/methods.py`. *Bare* is noise-free, of grains too many to count, without a cell,
-with perfect stages and beam, and the plain mean. Made by `make reconstruction`.
-
+DOCUMENT = Path(__file__).parent.parent / "docs" / "reconstruction.md"
+PART = "reconstruction"
+"""Of the document."""
+HEADER = """\
 | case | method | seeds | voxels | n | lost | bias | RMS (range) | robust σ | 95 % within | std z \
 | std z noise | s |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|"""
@@ -140,8 +137,10 @@ def rows(case: str, method: str, scores: Sequence[Score]) -> list[str]:
     return told
 
 
-def measure(name: str, case: Case, methods: Mapping[str, Method], seeds: Sequence[int]) -> None:
-    """Print the rows of one case: each simulated once, and recovered by all methods.
+def measure(
+    name: str, case: Case, methods: Mapping[str, Method], seeds: Sequence[int]
+) -> Iterator[str]:
+    """Yield the rows of one case: each seed simulated once, and recovered by all methods.
 
     A method that refuses the case is told on the error stream and left out.
     """
@@ -155,8 +154,17 @@ def measure(name: str, case: Case, methods: Mapping[str, Method], seeds: Sequenc
                 print(f"{name}, seed {seed}, {label}: {error}", file=sys.stderr, flush=True)
         del simulated
     for label, of_method in scores.items():
-        for line in rows(name, label, of_method) if of_method else ():
-            print(line, flush=True)
+        if of_method:
+            yield from rows(name, label, of_method)
+
+
+def table(
+    wanted: Mapping[str, Case], methods: Mapping[str, Method], seeds: Sequence[int]
+) -> Iterator[str]:
+    """Yield the lines of the table, as they are measured."""
+    yield HEADER
+    for name, case in wanted.items():
+        yield from measure(name, case, methods, seeds)
 
 
 def chosen(names: str, among: Mapping[str, Any], *, what: str) -> list[str]:
@@ -173,19 +181,25 @@ def chosen(names: str, among: Mapping[str, Any], *, what: str) -> list[str]:
     return wanted
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table, and write it into the document if asked to; return the exit code."""
     parser = argparse.ArgumentParser(description="Lattice errors by method of reconstruction.")
     parser.add_argument("--seeds", default=len(SEEDS), type=int, help="of the first case")
     parser.add_argument("--methods", default=";".join(METHODS), help="names separated by ; or all")
     parser.add_argument("--cases", default="all", help="names separated by ; or all")
+    parser.add_argument(
+        "--document", nargs="?", type=Path, const=DOCUMENT, metavar="PATH",
+        help="write the table into it, docs/reconstruction.md unless given",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     methods, known = METHODS | FURTHER, cases(given.seeds)
-    wanted = {name: methods[name] for name in chosen(given.methods, methods, what="method")}
-    print(HEADER.format(first=SEEDS[0]), flush=True)
-    for name in chosen(given.cases, known, what="case"):
-        measure(name, known[name], wanted, SEEDS)
+    asked = {name: methods[name] for name in chosen(given.methods, methods, what="method")}
+    wanted = {name: known[name] for name in chosen(given.cases, known, what="case")}
+    whole = wanted.keys() == known.keys() and asked.keys() >= METHODS.keys()
+    if given.document and not (whole and given.seeds >= len(SEEDS)):
+        parser.error("--document takes all cases, seeds and methods: its other rows would be lost")
+    return print_or_write(table(wanted, asked, SEEDS), PART, given.document)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

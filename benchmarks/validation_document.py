@@ -27,8 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import bounds, document_pipelines, document_predictions
-from benchmarks.document_markers import content_of, names_in, with_content
-from validation.outputs import write_safely
+from benchmarks.document_markers import content_of, names_in, write_part
 from xrdct.errors import InputError
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "validation.md"
@@ -68,11 +67,7 @@ def write_section(
 
     Raises InputError for markers that are missing or stand twice, before anything is made.
     """
-    content_of(document.read_text(encoding="utf-8"), name)
-    made = sections[name].make(folder, document, workers)
-    # The prose may have been changed while the section was made.
-    text = with_content(document.read_text(encoding="utf-8"), name, made)
-    write_safely(document, text.encode())
+    write_part(document, name, lambda: sections[name].make(folder, document, workers))
 
 
 def complaints(
