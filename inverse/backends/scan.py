@@ -166,6 +166,8 @@ def framed(scan: Scan, images: Singles) -> Singles:
     axis, or framed by NaN, to the size that is wanted.
     """
     result = np.full((scan.size, scan.size, scan.whole.size), np.nan, np.float32)
+    if not scan.whole.any():  # there are no images, whose side would be known
+        return result
     side = images.shape[1]
     crop = max(0, side - scan.size) // 2
     margin = max(0, scan.size - side) // 2
