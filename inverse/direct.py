@@ -204,7 +204,9 @@ def _maps(
     amount, a_A = grid.image(state.amount), grid.image(state.a_A)
     amount[~seen] = np.nan
     status = np.where(seen, float(Status.CONVERGED), float(Status.NOT_MEASURED))
-    status[seen & ~(amount >= start.recipe.min_volume_fraction)] = Status.NO_MATERIAL
+    # Nothing has no lattice parameter, even where the recipe sets no least amount.
+    filled = (amount >= start.recipe.min_volume_fraction) & (amount > 0.0)
+    status[seen & ~filled] = Status.NO_MATERIAL
     status[(status == Status.CONVERGED) & ((a_A <= a_range_A[0]) | (a_A >= a_range_A[1]))] = (
         Status.AT_LIMIT
     )
