@@ -24,24 +24,27 @@ from xrdct.instrument import Geometry
 from xrdct.scan import Scan
 
 
-@lru_cache(maxsize=1)
-def in_view() -> Simulated:
-    """Return three particles within 21 µm, 48 angles; a fraction of a second."""
+def in_view_experiment() -> Experiment:
+    """Return three particles within 21 µm, 48 angles."""
     places = [(-4.0, -3.0), (4.5, -1.0), (-0.5, 5.0)]
     particles = [
         Particle(centre_um=(*xy, 0.0), diameter_um=7.0, x={"core": 0.98, "surface": 0.85})
         for xy in places
     ]
-    return simulate(
-        Experiment.model_validate(
-            {
-                "sample": ParticleList(particles=tuple(particles)),
-                "scan": Scan(n_offsets=25, step_um=1.0, n_angles=48),
-                "geometry": Geometry(n_channels=200, two_theta_min_deg=2.5, two_theta_max_deg=9.0),
-                "seed": 5,
-            }
-        )
+    return Experiment.model_validate(
+        {
+            "sample": ParticleList(particles=tuple(particles)),
+            "scan": Scan(n_offsets=25, step_um=1.0, n_angles=48),
+            "geometry": Geometry(n_channels=200, two_theta_min_deg=2.5, two_theta_max_deg=9.0),
+            "seed": 5,
+        }
     )
+
+
+@lru_cache(maxsize=1)
+def in_view() -> Simulated:
+    """Return them simulated; a fraction of a second."""
+    return simulate(in_view_experiment())
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> list[int]:
