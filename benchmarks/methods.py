@@ -51,9 +51,12 @@ METHODS: dict[str, Method] = {"FBP": by_recipe(), "paper": like("paper"), "best"
 way, and the best."""
 
 
-def told_width(width_um: float) -> dict[str, Method]:
-    """Return the methods that must be told how wide the electrode is."""
-    outside = {"method": "none", "use_broad": False, "width_um": width_um}
+def told_width(width_um: float, **changes: Any) -> dict[str, Method]:
+    """Return the methods that must be told how wide the electrode is.
+
+    ``changes`` are of the truncation of those whose grid is as wide.
+    """
+    outside = {"method": "none", "use_broad": False, "width_um": width_um} | changes
     # Poisson counts are those of which nothing was subtracted, and no coefficients.
     return {
         "outside left in": like("paper", truncation=outside, reconstruction={"padding": "edge"}),
@@ -88,6 +91,17 @@ FURTHER: dict[str, Method] = {
 """The paper's way but for what the name says. Iterative methods explain the whole electrode, by
 coefficients, which takes a grid of a thousand pixels' side, or, in the window, what the paper's way
 leaves of the rays."""
+
+WITHOUT_AIR: dict[str, Method] = {
+    "paper": like("paper", truncation={"use_broad": False, "air": False}),
+    "joint": like(
+        "paper",
+        truncation={"method": "none", "use_broad": False, "air": False},
+        reconstruction={"method": "joint"},
+    ),
+}
+"""What takes the place of methods for scans of which no ray passes beside the cell, nor is there a
+broad one."""
 
 TOLD_NO_PARALLAX: dict[str, Method] = {
     "paper": FURTHER["parallax left in"],

@@ -29,7 +29,7 @@ import numpy as np
 
 from benchmarks.accuracy import EXAMPLES, FEWER, SEEDS, averaged, switched
 from benchmarks.document_markers import print_or_write
-from benchmarks.methods import FURTHER, METHODS, TOLD_NO_PARALLAX, Method, told_width
+from benchmarks.methods import FURTHER, METHODS, TOLD_NO_PARALLAX, WITHOUT_AIR, Method, told_width
 from benchmarks.reconstruction_limit import DIAMETER_UM, reduced
 from inverse.maps import Maps
 from validation.experiment import Experiment, load_experiment
@@ -84,8 +84,8 @@ def cases(n_seeds: int = len(SEEDS)) -> dict[str, Case]:
             f"{joined}1400 angles": Case(more_angles(start, 4)),
             f"{joined}no parallax": Case(switched(start, parallax=False), told=TOLD_NO_PARALLAX),
         }
-    # Here iterations of the whole electrode end within minutes. It has no broad scan.
-    smaller = told_width(DIAMETER_UM) | {"paper": FURTHER["coarse only"]}
+    # Here iterations of the whole electrode end within minutes.
+    smaller = told_width(DIAMETER_UM, air=False) | WITHOUT_AIR
     found["smaller electrode"] = Case(reduced(roi, roi.seed), len(FEWER), told=smaller)
     return found
 

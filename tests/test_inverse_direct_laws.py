@@ -157,6 +157,7 @@ def experiment_of(draw):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.filterwarnings("ignore::inverse.reach.ReachWarning")
 @settings(max_examples=4)
 @given(data=st.data())
 def test_voxels_have_a_result_with_its_uncertainty_or_a_status_that_says_why_not(method, data):
@@ -166,7 +167,8 @@ def test_voxels_have_a_result_with_its_uncertainty_or_a_status_that_says_why_not
     try:
         maps = recover(raw, recipe=recipe)
     except InputError as error:
-        if method == "direct" and "no pixel was refined" in str(error):
+        told = ("no pixel was refined", "direct.reach_um")
+        if method == "direct" and any(reason in str(error) for reason in told):
             return
         raise
     refined = maps.status == Status.CONVERGED
