@@ -22,7 +22,7 @@ from inverse.compression import Compression, ray_noise
 from inverse.grids import PixelGrid, graded_grid
 from inverse.joint_problem import RayData, ray_part
 from inverse.joint_variance import left_out_per_um, model_error_variance
-from inverse.reach import sample_radius_um
+from inverse.reach import sample_reach, warn_of_reach
 from inverse.reconstruct import filtered_back_projection
 from inverse.sinogram import Sinogram
 from inverse.strips import strip_projector
@@ -64,8 +64,9 @@ def joint_scans(
 
     ``width_um`` is the sample's diameter, by default the one that the widest scan shows.
 
-    Raises InputError where a scan has other channels than the window, where a ray's pattern is
-    missing in part, and where the sample's width cannot be told.
+    Warns (:class:`inverse.reach.ReachWarning`) where that is by transmission alone. Raises
+    InputError where a scan has other channels than the window, where a ray's pattern is missing in
+    part, and where the sample's width cannot be told.
     """
     for other in others:
         if not np.array_equal(other.two_theta_rad, window.two_theta_rad):
@@ -75,7 +76,7 @@ def joint_scans(
                 "they stand at other angles."
             )
     widest = max((window, *others), key=lambda scan: float(np.ptp(scan.offsets_um)))
-    reach_um = sample_radius_um(widest) if width_um is None else 0.5 * width_um
+    reach_um = _reach_um(widest) if width_um is None else 0.5 * width_um
     grid = window_grid(window, reach_um=reach_um, outer_pixel_steps=outer_pixel_steps)
     values = [shapes.compress(scan.values) for scan in (window, *others)]
     per_um = _left_out_per_um(window, values[0], grid, workers)
@@ -93,6 +94,13 @@ def joint_scans(
         rays.append(RayData(projector, coefficients, weight))
         noise.append(np.where(used, of_photons, 0.0))
     return JointScans(grid, tuple(rays), tuple(noise))
+
+
+def _reach_um(widest: Sinogram) -> float:
+    reach = sample_reach(widest)
+    if not reach.seen:
+        warn_of_reach(reach.radius_um, key="truncation.width_um")
+    return reach.radius_um
 
 
 def window_grid(window: Sinogram, *, reach_um: float, outer_pixel_steps: int) -> PixelGrid:

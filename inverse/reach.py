@@ -122,10 +122,14 @@ def reach_of(
     if surroundings is not None and told.seen:
         return Reach(max(view_um, told.radius_um), seen=True)
     radius_um = max(_UNSEEN * view_um, told.radius_um)
+    warn_of_reach(radius_um, key="direct.reach_um")
+    return Reach(radius_um, seen=False)
+
+
+def warn_of_reach(radius_um: float, *, key: str) -> None:
+    """Warn (ReachWarning) that nothing but transmission tells it; ``key`` of a recipe would."""
     warnings.warn(
         f"No scan shows where the sample ends: it is taken to reach {radius_um:.4g} µm from the "
-        "rotation axis (direct.reach_um of the recipe, or a linked scan that sees all of it, would "
-        "tell).",
-        ReachWarning, stacklevel=2,
+        f"rotation axis ({key} of the recipe, or a linked scan that sees all of it, would tell).",
+        ReachWarning, stacklevel=3,
     )  # fmt: skip
-    return Reach(radius_um, seen=False)
