@@ -84,6 +84,7 @@ def cases(n_seeds: int = len(SEEDS)) -> dict[str, Case]:
             f"{joined}1400 angles": Case(more_angles(start, 4)),
             f"{joined}no parallax": Case(switched(start, parallax=False), told=TOLD_NO_PARALLAX),
         }
+    found["noise-free"] = Case(switched(roi, noise=False))
     # Here iterations of the whole electrode end within minutes.
     smaller = told_width(DIAMETER_UM, air=False) | WITHOUT_AIR
     found["smaller electrode"] = Case(reduced(roi, roi.seed), len(FEWER), told=smaller)
