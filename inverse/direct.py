@@ -41,7 +41,7 @@ from inverse.geometry import field_of_view
 from inverse.grids import PixelGrid
 from inverse.lattice_model import Build
 from inverse.maps import Maps
-from inverse.reach import Reach, reach_of
+from inverse.reach import reach_of
 from inverse.refine import Status
 from inverse.shared import Shared
 from inverse.sinogram import Sinogram
@@ -85,7 +85,7 @@ def direct(
     reach = reach_of(
         sinogram, surroundings, amount=start.volume_fraction, known_um=settings.reach_um
     )
-    if _determined(sinogram, reach):
+    if _determined(sinogram, reach.radius_um):
         settings = settings.in_view()
     by_rays = start.recipe.refine_shared and settings.widths == "rays"
     if by_rays:
@@ -154,11 +154,11 @@ def _bias_A(reached: Reached, first: State, sinogram: Sinogram, course: Course) 
     return bootstrap_bias_A(finer, state, again=again)
 
 
-def _determined(sinogram: Sinogram, reach: Reach) -> bool:
+def _determined(sinogram: Sinogram, radius_um: float) -> bool:
     """Return whether all of the sample is in view, and angles suffice for its width."""
     n_angles, n_offsets = sinogram.values.shape[:2]
-    width = 2.0 * reach.radius_um / sinogram.step_um
-    return bool(reach.seen and width <= n_offsets + 1 and n_angles >= 0.5 * np.pi * width)
+    width = 2.0 * radius_um / sinogram.step_um
+    return bool(width <= n_offsets + 1 and n_angles >= 0.5 * np.pi * width)
 
 
 def _lattice_range(start: Maps) -> tuple[float, float]:
