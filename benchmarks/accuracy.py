@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.document_markers import print_or_write
+from benchmarks.document_markers import add_document_option, print_or_write
 from inverse.integration import Integration
 from inverse.recover import recover
 from phantoms.library import Electrode
@@ -106,10 +106,7 @@ def table() -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, and write it into the document if asked to; return the exit code."""
     parser = argparse.ArgumentParser(description="Lattice errors of the chain.")
-    parser.add_argument(
-        "--document", nargs="?", type=Path, const=DOCUMENT, metavar="PATH",
-        help="write the table into it, docs/accuracy.md unless given",
-    )  # fmt: skip
+    add_document_option(parser, DOCUMENT)
     return print_or_write(table(), PART, parser.parse_args(arguments).document)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def write_part(document: Path, name: str, make: Callable[[], str]) -> None:
     # The prose may have been changed meanwhile.
     text = with_content(document.read_text(encoding="utf-8"), name, made)
     write_safely(document, text.encode())
+
+
+def add_document_option(parser: ArgumentParser, document: Path) -> None:
+    """Let a command take --document, by itself for ``document``, or with the path of another."""
+    parser.add_argument(
+        "--document", nargs="?", type=Path, const=document, metavar="PATH",
+        help=f"write the table into it, docs/{document.name} unless given",
+    )  # fmt: skip
 
 
 def print_or_write(lines: Iterable[str], name: str, document: Path | None) -> int:

@@ -51,6 +51,12 @@ METHODS: dict[str, Method] = {"FBP": by_recipe(), "paper": like("paper"), "best"
 way, and the best."""
 
 
+def joint(**changes: Any) -> Method:
+    """Return the joint estimate from all linked scans; ``changes`` are of the truncation."""
+    cut = {"method": "none", "use_broad": False} | changes
+    return like("paper", truncation=cut, reconstruction={"method": "joint"})
+
+
 def told_width(width_um: float, **changes: Any) -> dict[str, Method]:
     """Return the methods that must be told how wide the electrode is.
 
@@ -82,11 +88,7 @@ FURTHER: dict[str, Method] = {
     "refine first": like("paper", reconstruction={"order": "refine-first"}),
     "SIRT in the window": like("paper", reconstruction={"method": "sirt", "compress": True}),
     "CGLS in the window": like("paper", reconstruction={"method": "cgls", "compress": True}),
-    "joint": like(
-        "paper",
-        truncation={"method": "none", "use_broad": False},
-        reconstruction={"method": "joint"},
-    ),
+    "joint": joint(),
 }
 """The paper's way but for what the name says. Iterative methods explain the whole electrode, by
 coefficients, which takes a grid of a thousand pixels' side, or, in the window, what the paper's way
@@ -94,11 +96,7 @@ leaves of the rays."""
 
 WITHOUT_AIR: dict[str, Method] = {
     "paper": like("paper", truncation={"use_broad": False, "air": False}),
-    "joint": like(
-        "paper",
-        truncation={"method": "none", "use_broad": False, "air": False},
-        reconstruction={"method": "joint"},
-    ),
+    "joint": joint(air=False),
 }
 """What takes the place of methods for scans of which no ray passes beside the cell, nor is there a
 broad one."""

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy import EXAMPLES, FEWER, SEEDS, averaged, switched
-from benchmarks.document_markers import print_or_write
+from benchmarks.document_markers import add_document_option, print_or_write
 from benchmarks.methods import FURTHER, METHODS, TOLD_NO_PARALLAX, WITHOUT_AIR, Method, told_width
 from benchmarks.reconstruction_limit import DIAMETER_UM, reduced
 from inverse.maps import Maps
@@ -188,10 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", default=len(SEEDS), type=int, help="of the first case")
     parser.add_argument("--methods", default=";".join(METHODS), help="names separated by ; or all")
     parser.add_argument("--cases", default="all", help="names separated by ; or all")
-    parser.add_argument(
-        "--document", nargs="?", type=Path, const=DOCUMENT, metavar="PATH",
-        help="write the table into it, docs/reconstruction.md unless given",
-    )  # fmt: skip
+    add_document_option(parser, DOCUMENT)
     given = parser.parse_args(arguments)
     methods, known = METHODS | FURTHER, cases(given.seeds)
     asked = {name: methods[name] for name in chosen(given.methods, methods, what="method")}

@@ -27,9 +27,7 @@ from inverse.reach import container_level
 from inverse.rotation_axis import rotation_axis
 from inverse.sharpness import sharpest_near
 from inverse.sinogram import Floats, Sinogram
-from xrdct.errors import ResultWarning, told_of
-
-FINDS = "sinogram.rotation_axis = 'find' of the recipe"
+from xrdct.errors import ResultWarning
 
 _LEFT_OUT = 8
 """Every which projection is left out at a time."""
@@ -60,8 +58,7 @@ def known_axis(
     to be sure: whatever is out of view leaves the same trace in both. Raises InputError where no
     axis stands out.
     """
-    with told_of(FINDS):
-        found = rotation_axis(sinogram, search_um=search_um, workers=workers)
+    found = rotation_axis(sinogram, search_um=search_um, workers=workers)
     if found.method is AlignmentMethod.OPPOSITES:
         return KnownAxis(found.offset_um, 0.0)
     lines = line_contrast(sinogram)
@@ -98,11 +95,11 @@ def about_surest_axis(
 
     These are asked for only where its own does not do. Warns (AxisWarning) where none does.
     """
-    step_um = sinogram.step_um
-    if own.esd_um <= _SURE * step_um:
-        return replace(sinogram, axis_offset_um=own.offset_um)
-    told = (axis_by_whole_sample(scan) for scan in wider())
-    best = min((own, *(axis for axis in told if axis is not None)), key=lambda axis: axis.esd_um)
+    step_um, best = sinogram.step_um, own
+    if own.esd_um > _SURE * step_um:
+        told = (axis_by_whole_sample(scan) for scan in wider())
+        known = (own, *(axis for axis in told if axis is not None))
+        best = min(known, key=lambda axis: axis.esd_um)
     if best.esd_um > _DOUBTFUL * step_um:
         warnings.warn(
             f"The rotation axis, {best.offset_um:+.3g} µm, is known to {best.esd_um:.2g} µm only, "

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from inverse.absorption import attenuation_map, corrected_for_absorption
-from inverse.axis_certainty import FINDS, about_surest_axis, known_axis
+from inverse.axis_certainty import about_surest_axis, known_axis
 from inverse.completion import amount_of, completed
 from inverse.drift import drift
 from inverse.geometry import checked_angles
@@ -47,6 +47,8 @@ from xrdct.errors import InputError, told_of
 from xrdct.rawfile import RawScan
 
 Others = Mapping[str, RawScan]
+
+_FINDS = "sinogram.rotation_axis = 'find' of the recipe"
 
 
 def check_scans(others: Others, *, recipe: Recipe) -> None:
@@ -98,7 +100,8 @@ def prepared_scans(
     first = steps.model_copy(update={"rotation_axis": "middle"}) if later else steps
     own = _aligned(raw, _cleaned(raw, recipe, workers), first, workers)
     if later:
-        axis = known_axis(own, search_um=steps.axis_search_um, workers=workers)
+        with told_of(_FINDS):
+            axis = known_axis(own, search_um=steps.axis_search_um, workers=workers)
         own = about_surest_axis(own, axis, lambda: (aligned(name, 0.0) for name in there))
     if steps.stripes != "none":
         own = without_stripes(own, method=steps.stripes, workers=workers)
@@ -201,7 +204,7 @@ def _axis_offset_um(sinogram: Sinogram, steps: SinogramSteps, workers: int | Non
     if steps.rotation_axis == "middle":
         return 0.0
     if steps.rotation_axis == "find":
-        with told_of(FINDS):
+        with told_of(_FINDS):
             return rotation_axis(
                 sinogram, search_um=steps.axis_search_um, workers=workers
             ).offset_um

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inverse.completion import sample_width_um
 from inverse.contrast import line_contrast
 from inverse.sinogram import Sinogram
-from xrdct.errors import ResultWarning, told_of
+from xrdct.errors import ResultWarning
 
 Floats = NDArray[np.float64]
 
@@ -43,11 +43,6 @@ class Reach:
     """One step more, to be sure."""
     seen: bool
     """Whether rays show its end, and not their transmission alone tells it."""
-
-
-def sample_radius_um(scan: Sinogram) -> float:
-    """Return how far the sample reaches, as :func:`sample_reach` does."""
-    return sample_reach(scan).radius_um
 
 
 def sample_reach(scan: Sinogram) -> Reach:
@@ -117,8 +112,7 @@ def reach_of(
     view_um = float(0.5 * sinogram.step_um * (sinogram.values.shape[1] + 1))
     if surroundings is None and ends_in_view(amount):
         return Reach(view_um, seen=True)
-    with told_of("direct.reach_um of the recipe"):
-        told = sample_reach(surroundings or sinogram)
+    told = sample_reach(surroundings or sinogram)
     if surroundings is not None and told.seen:
         return Reach(max(view_um, told.radius_um), seen=True)
     radius_um = max(_UNSEEN * view_um, told.radius_um)

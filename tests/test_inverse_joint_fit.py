@@ -16,7 +16,7 @@ from inverse.joint_smoothing import filtered_misfit, smoothing_by_held_out
 from inverse.lanes import LANES
 from inverse.model import Instrument, chebyshev_background, draw_patterns, lattice_lines
 from inverse.parallax_shift import displacement_matrix
-from inverse.reach import sample_radius_um
+from inverse.reach import sample_reach
 from inverse.recipe import Calibration, Profile
 from inverse.reconstruct import filtered_back_projection
 from inverse.refine import LatticeModel, refine
@@ -219,7 +219,7 @@ def test_pixels_reach_as_far_as_the_sample():
 
 def test_a_scan_that_is_wide_enough_tells_how_far_the_sample_reaches():
     """Truth: the planted discs end 28 µm from the axis. To a step of the scan that shows them."""
-    found = sample_radius_um(coarse())
+    found = sample_reach(coarse()).radius_um
     assert 28.0 <= found <= 28.0 + 2.0 * 4.0
 
 
@@ -228,10 +228,10 @@ def test_transmission_tells_it_where_no_scan_sees_the_edge():
     own = window()
     chord = np.sqrt(40.0**2 - own.offsets_um**2)
     disc = np.broadcast_to(np.exp(-0.004 * chord), own.transmission.shape)
-    found = sample_radius_um(replace(own, transmission=disc))
+    found = sample_reach(replace(own, transmission=disc)).radius_um
     assert found == pytest.approx(40.0 + own.step_um, rel=1e-6)
     with pytest.raises(InputError, match="width must be given"):
-        sample_radius_um(own)
+        sample_reach(own)
 
 
 def test_rays_weigh_by_photons_and_by_what_wide_pixels_leave_out():

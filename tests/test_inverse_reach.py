@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.accuracy import EXAMPLES, averaged
 from inverse.contrast import line_contrast
-from inverse.reach import ReachWarning, reach_of, sample_radius_um
+from inverse.reach import ReachWarning, reach_of, sample_reach
 from inverse.sinogram import Sinogram, sinogram_of
 from validation.experiment import load_experiment
 from validation.steps import simulate
@@ -32,7 +32,7 @@ def in_a_cell() -> Sinogram:
 def test_the_sample_ends_where_its_lines_fall_to_the_containers(in_a_cell):
     # Truth: the planted radius of 70 µm; the sample ends up to a step before or after the last ray
     # that shows it, and one step is added.
-    assert abs(sample_radius_um(in_a_cell) - 70.0 - COARSE_STEP_UM) <= COARSE_STEP_UM
+    assert abs(sample_reach(in_a_cell).radius_um - 70.0 - COARSE_STEP_UM) <= COARSE_STEP_UM
     mean = line_contrast(in_a_cell).mean(axis=0)
     # The case is one of lines that go on: the end of the view shows more than what is next to none.
     assert min(mean[0], mean[-1]) > 0.05 * mean.max()
@@ -62,7 +62,7 @@ def test_a_disc_that_reaches_beyond_the_view_is_not_taken_to_end_in_it(share):
     # of the middle at 0.88), but fall off by 0.1 and more over an end of three rays.
     radius_um = 30.0 / share
     scan = disc_scan(OFFSETS_UM, radius_um)
-    assert sample_radius_um(scan) == pytest.approx(radius_um + 1.0, rel=1e-6)
+    assert sample_reach(scan).radius_um == pytest.approx(radius_um + 1.0, rel=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.02, 0.1, 0.2, 0.35, 0.9])
@@ -71,7 +71,7 @@ def test_it_ends_where_chords_fall_to_the_level_of_a_container(level):
     # that shows it is at 14 µm, and one step is added.
     chord = np.sqrt(np.maximum(15.0**2 - OFFSETS_UM**2, 0.0))
     scan = disc_scan(OFFSETS_UM, 15.0, signal=chord + level * 15.0)
-    assert sample_radius_um(scan) == 15.0
+    assert sample_reach(scan).radius_um == 15.0
 
 
 def test_noise_beside_the_sample_does_not_count():
@@ -81,7 +81,9 @@ def test_noise_beside_the_sample_does_not_count():
     chord = np.sqrt(np.maximum(15.0**2 - OFFSETS_UM**2, 0.0))
     rng = np.random.Generator(np.random.Philox(3))
     found = [
-        sample_radius_um(disc_scan(OFFSETS_UM, 15.0, signal=chord + 0.15 * rng.standard_normal(61)))
+        sample_reach(
+            disc_scan(OFFSETS_UM, 15.0, signal=chord + 0.15 * rng.standard_normal(61))
+        ).radius_um
         for _ in range(200)
     ]
     assert set(found) == {15.0}
@@ -92,13 +94,13 @@ def test_a_sample_that_leaves_the_view_on_one_side_does_not_end_in_it(radius_um,
     # Truth: discs off the axis reach to 33 and 34 µm; no less than the view's end can be told.
     chord = np.sqrt(np.maximum(radius_um**2 - (OFFSETS_UM - place_um) ** 2, 0.0))
     scan = disc_scan(OFFSETS_UM, 34.0, signal=chord)
-    assert sample_radius_um(scan) > 30.0
+    assert sample_reach(scan).radius_um > 30.0
 
 
 def test_a_sample_that_ends_within_the_last_rays_is_no_container():
     # Closed form: chords of a disc of 29.5 µm; the ray at 29 µm shows 0.18 of the middle, that at
     # 30 µm nothing, and one step is added. Its own chords at the ends are not level.
-    assert sample_radius_um(disc_scan(OFFSETS_UM, 29.5)) == 30.0
+    assert sample_reach(disc_scan(OFFSETS_UM, 29.5)).radius_um == 30.0
 
 
 FULL = np.ones((61, 61))
